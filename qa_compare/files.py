@@ -1,0 +1,110 @@
+"""Files read and written so that nothing is lost: written beside and renamed, hashed, faults told in a sentence."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from qa_compare.errors import UserError
+
+_REASONS = {
+    errno.ENOSPC: "there is no space left on its disk",
+    errno.EROFS: "its disk is read-only",
+    errno.EACCES: "there is no permission to",
+    errno.EPERM: "there is no permission to",
+    errno.ENOENT: "there is no such file or folder",
+    errno.ENOTDIR: "a part of its path is not a folder",
+    errno.EISDIR: "it is a folder",
+}
+
+
+def _sentence(verb: str, path: Path, error: OSError) -> str:
+    reason = _REASONS.get(error.errno or 0, (error.strerror or str(error)).lower())
+    return f"{path} cannot be {verb}: {reason}"
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` to write to: renamed over it at the end, removed when the block fails.
+
+    Raises:
+        UserError: the file cannot be written; what stood at `path` before is still there.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=path.suffix)
+    except OSError as error:
+        raise UserError(_sentence("written", path, error)) from error
+    os.close(descriptor)
+    beside = Path(name)
+    try:
+        # mkstemp makes files private; the result should have the rights that any new file has
+        mask = os.umask(0)
+        os.umask(mask)
+        beside.chmod(0o666 & ~mask)
+        yield beside
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise UserError(_sentence("written", path, error)) from error
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 with `\\n` line ends. Raises UserError, and then leaves what was there."""
+    with atomic(path) as beside:
+        beside.write_bytes(text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, indented by one, letters as they are. Raises ValueError for NaN and infinity, which are not JSON."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_bytes(path: Path, limit: int | None = None) -> bytes:
+    """The file's bytes. Raises UserError where it cannot be read or is larger than `limit` bytes."""
+    try:
+        if limit is not None and path.stat().st_size > limit:
+            raise UserError(
+                f"{path.name} has {path.stat().st_size / 2**20:.1f} MB: at most {limit / 2**20:.0f} are read"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(_sentence("read", path, error)) from error
+
+
+def parse_json(data: bytes, name: str) -> Any:
+    """JSON from UTF-8 bytes, a byte order mark allowed. Raises UserError with line and column, or for deep nesting."""
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name} is not UTF-8 text (byte {error.start})") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"{name} is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from error
+    except RecursionError as error:
+        raise UserError(f"{name} is not read: its JSON is nested too deeply") from error
+    except ValueError as error:  # for example a number of more digits than Python converts
+        raise UserError(f"{name} is not read: {error}") from error
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in a file. Raises UserError that names the file."""
+    return parse_json(read_bytes(path), str(path))
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256, in hexadecimal. Raises UserError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(_sentence("read", path, error)) from error
