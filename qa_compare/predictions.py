@@ -1,0 +1,43 @@
+"""What a variant answers: frozen records that decoding makes and everything after it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One answer span: `text == passage[start:end]`, in characters.
+
+    `score` is the sum of the start and the end logit, `confidence` the span's probability (0 to 1) under a softmax
+    over all valid spans of all windows, after the variant's calibration temperature.
+    """
+
+    text: str
+    start: int
+    end: int
+    score: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A variant's ranked answers to one question, best first; none where the passage holds no token.
+
+    `no_answer_score` is the best window's `[CLS]` start + end logit (SQuAD v2's null score), kept, not used.
+    `windows` counts the passage's windows, `question_cut` says that the question was longer than its 64 tokens.
+    """
+
+    id: str
+    candidates: tuple[Candidate, ...]
+    no_answer_score: float
+    windows: int
+    question_cut: bool = False
+
+    @property
+    def answer(self) -> str:
+        return self.candidates[0].text if self.candidates else ""
+
+    @property
+    def confidence(self) -> float:
+        return self.candidates[0].confidence if self.candidates else 0.0
