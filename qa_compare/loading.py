@@ -1,0 +1,144 @@
+"""A variant's folder -> its model on top of the base. Tensors that a variant leaves alone are shared with the base."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PEFT_TYPE_TO_CONFIG_MAPPING, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file
+from transformers import BertForQuestionAnswering
+
+from qa_compare import backbones
+from qa_compare.backbones import Backbone, Weights
+from qa_compare.errors import UserError
+from qa_compare.features import MAX_LENGTH
+from qa_compare.files import read_json, sha256
+from qa_compare.modeling import ADAPTER, QAPeftModel, Repairs, merge, own_head, share
+from qa_compare.variants import ADAPTER_FILE, BEFORE_PASSAGE, HEAD_FILE, Variant, discover, inside
+
+# what the project's own class can run; a config that names anything else is refused before PEFT reads it
+_PEFT_TYPES = {"LORA", "IA3", "PROMPT_TUNING", "PREFIX_TUNING"}
+_MERGEABLE = {"LORA", "IA3"}
+QAModel = QAPeftModel | BertForQuestionAnswering
+
+
+def load_base(backbone: Backbone, weights: Weights, adapters: Path) -> BertForQuestionAnswering:
+    """The backbone as its adapters expect it: its own head, the trained one, or with its adapter merged in.
+
+    Raises:
+        UserError: the checkpoint or the base's folder is missing or damaged.
+    """
+    model = backbones.load_model(backbone, weights)
+    base = next(variant for variant in discover(backbone, adapters) if variant.name == "base")
+    if base.problem:
+        raise UserError(base.problem)
+    return model if base.folder is None else apply(base, model)  # type: ignore[return-value]
+
+
+def apply(variant: Variant, base: BertForQuestionAnswering) -> QAModel:
+    """The variant's model on top of `base`, in eval mode; tensors that it leaves alone are shared with `base`.
+
+    LoRA and IA3 are merged; prompt and prefix tuning keep their virtual tokens.
+
+    Raises:
+        UserError: the folder's weights are missing, damaged, or of another shape than the base's.
+    """
+    if variant.problem:
+        raise UserError(variant.problem)
+    if not variant.shipped:
+        raise UserError(f"the weights of {variant.name} are not shipped: only its measurements are")
+    if variant.folder is None:
+        return base
+    try:
+        model = _apply_head(variant, base) if HEAD_FILE in variant.sha256 else apply_adapter(variant, base)
+    except UserError:
+        raise
+    except Exception as error:  # PEFT, safetensors and torch raise many kinds for a damaged folder
+        raise UserError(f"{variant.name} cannot be loaded: {str(error).splitlines()[0]}") from error
+    return model.eval().requires_grad_(False)
+
+
+def _tensors(variant: Variant, name: str) -> dict[str, Any]:
+    """The tensors of a weight file whose hash is the one that `variant.json` records."""
+    assert variant.folder is not None
+    path = inside(variant.folder, name)
+    if sha256(path) != variant.sha256.get(name):
+        raise UserError(f"{variant.name}/{name} is damaged: its sha256 is not the one in variant.json")
+    tensors = load_file(path)
+    for key, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise UserError(f"{variant.name}/{name}: {key} holds values that are not numbers")
+    return tensors
+
+
+def _apply_head(variant: Variant, base: BertForQuestionAnswering) -> BertForQuestionAnswering:
+    model = own_head(base)
+    model.qa_outputs.load_state_dict(_tensors(variant, HEAD_FILE))
+    return model
+
+
+def apply_adapter(variant: Variant, base: BertForQuestionAnswering, *, trainable: bool = False) -> QAModel:
+    """As `apply`, for a folder in PEFT's format. A `trainable` one is left unmerged, in train mode's parameters."""
+    assert variant.folder is not None
+    config = _peft_config(variant, trainable)
+    tensors = _tensors(variant, ADAPTER_FILE)
+    model = QAPeftModel(share(base), config, Repairs(positions=variant.virtual_positions != BEFORE_PASSAGE))
+    table = base.config.max_position_embeddings
+    if config.peft_type == "PROMPT_TUNING" and min(MAX_LENGTH, table - 1) + model.virtual_tokens > table:
+        raise UserError(f"{variant.name} has {model.virtual_tokens} virtual tokens: too many for {table} positions")
+    expected = get_peft_model_state_dict(model, save_embedding_layers=False)
+    for key in sorted(expected.keys() | tensors.keys()):
+        ours, theirs = expected.get(key), tensors.get(key)
+        if ours is None or theirs is None or ours.shape != theirs.shape:
+            raise UserError(f"{variant.name} does not fit {variant.backbone}: {key} differs in name or shape")
+    set_peft_model_state_dict(model, tensors, adapter_name=ADAPTER)
+    if trainable or config.peft_type not in _MERGEABLE:
+        return model
+    return merge(model)
+
+
+def _peft_config(variant: Variant, trainable: bool) -> Any:
+    assert variant.folder is not None
+    data = read_json(inside(variant.folder, "adapter_config.json"))
+    kind = data.get("peft_type") if isinstance(data, dict) else None
+    if kind not in _PEFT_TYPES:
+        raise UserError(f"{variant.name}/adapter_config.json: unknown peft_type {kind!r}")
+    # names of code and of remote places are not read: the base is the one at hand, its start values are in the file
+    for key in ("auto_mapping", "revision", "tokenizer_name_or_path", "prompt_tuning_init_text", "tokenizer_kwargs"):
+        data.pop(key, None)
+    if kind == "PROMPT_TUNING":
+        data["prompt_tuning_init"] = "RANDOM"
+    data["inference_mode"] = not trainable
+    return PEFT_TYPE_TO_CONFIG_MAPPING[kind].from_peft_type(**data)
+
+
+def export_base(
+    name: str,
+    output: Path,
+    *,
+    adapters: Path = backbones.ADAPTERS,
+    weights: Path | None = None,
+    revision: str | None = None,
+) -> None:
+    """Write the base of a backbone as an ordinary checkpoint, so that its adapters load elsewhere with plain PEFT.
+
+    Raises:
+        UserError: the output folder exists and is not empty, or the base cannot be loaded.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"{output} is not an empty folder: nothing is overwritten, choose another --output")
+    backbone = backbones.get(name)
+    located = backbones.locate(backbone, weights=weights, revision=revision)
+    model = load_base(backbone, located, adapters)
+    tokenizer = backbones.load_tokenizer(located)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as beside:
+        folder = Path(beside) / output.name
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        if output.exists():
+            output.rmdir()
+        folder.replace(output)

@@ -1,0 +1,138 @@
+"""One column of the comparison: the base, or an adapter folder. Finding them and checking what they say of themselves.
+
+A variant is a folder `adapters/<backbone>/<name>/` with a `variant.json`. Dropping one in adds a column. A folder that
+cannot be used becomes a variant with a `problem`, and the others work.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qa_compare.backbones import Backbone
+from qa_compare.errors import UserError
+from qa_compare.files import read_json
+
+DEFAULTS = ("base", "lora", "prompt-tuning")
+LABELS = {
+    "base": "Base",
+    "lora": "LoRA",
+    "prompt-tuning": "Prompt tuning",
+    "prefix-tuning": "Prefix tuning",
+    "ia3": "IA³",
+    "head": "Head only",
+    "full": "Full fine-tuning",
+}
+ADAPTER_FILE, HEAD_FILE = "adapter_model.safetensors", "head.safetensors"
+# where a prompt's virtual tokens sit: at the end of the position table, or before the passage, which moves it
+END_OF_TABLE, BEFORE_PASSAGE = "end-of-table", "before-passage"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What `variant.json` says. `folder` is None for a base that is the checkpoint as it comes; `shipped` is False for
+    a run whose record is kept without its weights; `problem` is a sentence where the folder cannot be used."""
+
+    name: str
+    label: str
+    method: str
+    backbone: str
+    folder: Path | None = None
+    shipped: bool = True
+    virtual_positions: str | None = None
+    temperature: float = 1.0
+    sha256: dict[str, str] = field(default_factory=dict)
+    problem: str | None = None
+
+
+def describe(variant: Variant, *, merged: bool) -> dict[str, Any]:
+    """The object that `variant.json` holds."""
+    return {
+        "label": variant.label,
+        "method": variant.method,
+        "backbone": variant.backbone,
+        "weights": "shipped" if variant.shipped else "not shipped",
+        "merged_at_load": merged,
+        "virtual_positions": variant.virtual_positions,
+        "temperature": variant.temperature,
+        "sha256": variant.sha256,
+    }
+
+
+def discover(backbone: Backbone, adapters: Path) -> tuple[Variant, ...]:
+    """All variants of a backbone: the base, LoRA and prompt tuning first, then the other folders by name."""
+    root = adapters / backbone.name
+    folders = sorted(path for path in root.iterdir() if _is_variant(path)) if root.is_dir() else []
+    found = {path.name: read(path, backbone) for path in folders}
+    if "base" not in found:
+        found["base"] = _bare_base(backbone)
+    order = {name: place for place, name in enumerate(DEFAULTS)}
+    return tuple(sorted(found.values(), key=lambda variant: (order.get(variant.name, len(order)), variant.name)))
+
+
+def _is_variant(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith((".", "_"))
+
+
+def _bare_base(backbone: Backbone) -> Variant:
+    """The base where there is no folder for one: the checkpoint's own head, if that is what the backbone has."""
+    problem = None
+    if backbone.merges:
+        problem = f"the adapter that makes {backbone.name} from its encoder is missing: adapters/{backbone.name}/base"
+    elif backbone.name == "minilm-l6":
+        problem = "this encoder comes without a question-answering head; train one: python -m train.base --head-only"
+    return Variant("base", "Base", "base", backbone.name, problem=problem)
+
+
+def read(folder: Path, backbone: Backbone) -> Variant:
+    """The variant in `folder`; whatever is wrong with it becomes its `problem`."""
+    label = LABELS.get(folder.name, folder.name)
+    try:
+        return _read(folder, backbone)
+    except UserError as error:
+        return Variant(folder.name, label, folder.name, backbone.name, folder, problem=str(error))
+
+
+def _read(folder: Path, backbone: Backbone) -> Variant:
+    data = read_json(inside(folder, "variant.json"))
+    if not isinstance(data, dict):
+        raise UserError(f"{folder.name}/variant.json is not an object")
+    kinds: dict[str, Any] = {
+        "label": str,
+        "method": str,
+        "backbone": str,
+        "weights": str,
+        "temperature": (int, float),
+        "sha256": dict,
+    }
+    for key, kind in kinds.items():
+        if not isinstance(data.get(key), kind):
+            raise UserError(f'{folder.name}/variant.json: "{key}" is missing or of the wrong type')
+    if data["backbone"] != backbone.name:
+        raise UserError(f"{folder.name} was made for the backbone {data['backbone']}, not for {backbone.name}")
+    temperature = float(data["temperature"])
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise UserError(f'{folder.name}/variant.json: "temperature" must be a positive number')
+    return Variant(
+        name=folder.name,
+        label=data["label"],
+        method=data["method"],
+        backbone=data["backbone"],
+        folder=folder,
+        shipped=data["weights"] == "shipped",
+        virtual_positions=data.get("virtual_positions"),
+        temperature=temperature,
+        sha256=data["sha256"],
+    )
+
+
+def inside(folder: Path, name: str) -> Path:
+    """`folder/name`, if it is a plain file of that folder: a link that leads out of it is not followed."""
+    path = folder / name
+    if not path.is_file():
+        raise UserError(f"{folder.name}/{name} is missing")
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"{folder.name}/{name} is a link that leads out of its folder")
+    return path
