@@ -1,0 +1,244 @@
+"""Examples x variants -> predictions: one tokenisation for all variants, batches by length, precision, cancelling."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+from qa_compare import backbones, loading, variants
+from qa_compare.comparison import Comparison, VariantAnswer
+from qa_compare.decoding import Floats, decode
+from qa_compare.errors import UserError
+from qa_compare.examples import Example
+from qa_compare.features import MAX_LENGTH, MAX_QUESTION_TOKENS, Encoded, encode, pad
+from qa_compare.precision import fastest_precision
+from qa_compare.predictions import Prediction
+from qa_compare.variants import Variant
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import BertForQuestionAnswering, PreTrainedTokenizerFast
+
+MAX_QUESTION, MAX_PASSAGE = 2_000, 200_000
+_CHUNK = 256
+Model = TypeVar("Model", bound="nn.Module")
+Logits = tuple[list[Floats], list[Floats]]
+
+
+class Cancelled(Exception):
+    """The caller's `cancelled()` said so; what was answered until then has been yielded."""
+
+
+class Engine:
+    """All variants of one backbone. Cheap to make: weights are loaded at the first question, once.
+
+    `precision` is "fp32", "bf16" (autocast), or "auto": bf16 where this processor multiplies it faster, else fp32.
+    Threads may share an engine.
+    """
+
+    def __init__(
+        self,
+        backbone: str = "minilm-l6-qa",
+        *,
+        adapters: Path = backbones.ADAPTERS,
+        weights: Path | None = None,
+        revision: str | None = None,
+        precision: str = "auto",
+        batch_size: int = 32,
+        device: str = "auto",
+    ) -> None:
+        if precision not in {"auto", "fp32", "bf16"}:
+            raise UserError(f"unknown precision {precision!r}: choose auto, fp32 or bf16")
+        self.source = backbones.get(backbone)
+        self.backbone = self.source.name
+        self.adapters = adapters
+        self.batch_size = batch_size
+        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        self.precision = fastest_precision(self.device.type) if precision == "auto" else precision
+        self._weights, self._revision = weights, revision
+        self._models: dict[str, nn.Module] = {}
+        self._lock = threading.RLock()
+
+    @cached_property
+    def variants(self) -> tuple[Variant, ...]:
+        """Every variant found, the broken ones too; base, LoRA and prompt tuning first."""
+        return variants.discover(self.source, self.adapters)
+
+    @property
+    def default_variants(self) -> tuple[str, ...]:
+        """The names of the variants that are shown unless one asks for others."""
+        return tuple(variant.name for variant in self.variants if variant.name in variants.DEFAULTS)
+
+    @cached_property
+    def located(self) -> backbones.Weights:
+        return backbones.locate(self.source, weights=self._weights, revision=self._revision)
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        return backbones.load_tokenizer(self.located)
+
+    @cached_property
+    def base(self) -> BertForQuestionAnswering:
+        model = loading.load_base(self.source, self.located, self.adapters)
+        return self._placed(model)
+
+    @cached_property
+    def foundation(self) -> BertForQuestionAnswering:
+        """What adapters go onto: the base, or, where a broken base brings only a head, the bare encoder.
+
+        Every adapter has a head of its own, so it need not fail with the base's.
+        """
+        try:
+            return self.base
+        except UserError:
+            if self.source.merges:
+                raise
+            return self._placed(backbones.load_model(self.source, self.located))
+
+    def _placed(self, model: Model) -> Model:
+        module: nn.Module = model  # transformers' own `to` has a signature that mypy cannot follow
+        module.to(self.device)
+        return model
+
+    @cached_property
+    def max_length(self) -> int:
+        return min(MAX_LENGTH, backbones.positions(self.located))
+
+    def variant(self, name: str) -> Variant:
+        """The variant of that name. Raises UserError with the names there are."""
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        known = ", ".join(variant.name for variant in self.variants)
+        raise UserError(f"unknown variant {name!r} of {self.backbone}: there are {known}")
+
+    def model(self, name: str) -> nn.Module:
+        """The variant's model, loaded at its first use. Raises UserError where the folder cannot be used."""
+        with self._lock:
+            if name not in self._models:
+                variant = self.variant(name)
+                if variant.problem:
+                    raise UserError(variant.problem)
+                if name == "base":
+                    self._models[name] = self.base
+                else:
+                    self._models[name] = self._placed(loading.apply(variant, self.foundation))
+            return self._models[name]
+
+    def encode(self, examples: Sequence[Example]) -> list[Encoded]:
+        with self._lock:
+            return encode(examples, self.tokenizer, max_length=self.max_length)
+
+    def logits(
+        self, encoded: Sequence[Encoded], variant: str, cancelled: Callable[[], bool] | None = None
+    ) -> list[Logits]:
+        """Start and end logits of each example's windows, in fp32; windows of like length share a batch."""
+        model = self.model(variant)
+        windows = [(row, window) for row, one in enumerate(encoded) for window in one.windows]
+        order = sorted(range(len(windows)), key=lambda index: -len(windows[index][1].input_ids))
+        starts: dict[int, Floats] = {}
+        ends: dict[int, Floats] = {}
+        for first in range(0, len(order), self.batch_size):
+            if cancelled and cancelled():
+                raise Cancelled
+            indices = order[first : first + self.batch_size]
+            batch = pad([windows[index][1] for index in indices], self.tokenizer.pad_token_id)
+            start, end = self._forward(model, batch)
+            starts.update(zip(indices, start, strict=True))
+            ends.update(zip(indices, end, strict=True))
+        found: list[Logits] = [([], []) for _ in encoded]
+        for index, (row, _window) in enumerate(windows):
+            found[row][0].append(starts[index])
+            found[row][1].append(ends[index])
+        return found
+
+    def _forward(self, model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[Floats, Floats]:
+        with torch.inference_mode(), self._autocast():
+            output = model(**{name: tensor.to(self.device) for name, tensor in batch.items()})
+        return output.start_logits.float().cpu().numpy(), output.end_logits.float().cpu().numpy()
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+    def stream(
+        self,
+        examples: Sequence[Example],
+        variant: str,
+        *,
+        top: int = 5,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Iterator[list[Prediction]]:
+        """Predictions in the examples' order, some hundred at a time; memory stays bounded by that.
+
+        Raises:
+            Cancelled: between two batches, when `cancelled()` is true.
+        """
+        temperature = self.variant(variant).temperature
+        for first in range(0, len(examples), _CHUNK):
+            encoded = self.encode(examples[first : first + _CHUNK])
+            logits = self.logits(encoded, variant, cancelled)
+            yield [
+                decode(one, starts, ends, temperature=temperature, top=top)
+                for one, (starts, ends) in zip(encoded, logits, strict=True)
+            ]
+
+    def predict(
+        self,
+        examples: Sequence[Example],
+        variant: str,
+        *,
+        top: int = 5,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> list[Prediction]:
+        """All predictions, in the examples' order; `progress(done, total)` is called as they come."""
+        predictions: list[Prediction] = []
+        for some in self.stream(examples, variant, top=top, cancelled=cancelled):
+            predictions += some
+            if progress:
+                progress(len(predictions), len(examples))
+        return predictions
+
+    def compare(
+        self, passage: str, question: str, variants: Sequence[str] | None = None, *, top: int = 5
+    ) -> Comparison:
+        """What each variant answers. A variant that cannot answer says why in its column; the others answer.
+
+        Raises:
+            UserError: an empty or too long passage or question, an unknown variant, or no weights for the backbone.
+        """
+        check(passage, question)
+        names = self.default_variants if variants is None else tuple(variants)
+        chosen = [self.variant(name) for name in names]
+        [encoded] = self.encode([Example("", "", passage, question)])
+        answers = tuple(self._answer(encoded, variant, top) for variant in chosen)
+        warnings = []
+        if encoded.question_cut:
+            warnings.append(f"The question is longer than {MAX_QUESTION_TOKENS} tokens: only its beginning was read.")
+        return Comparison(passage, question, answers, tuple(warnings))
+
+    def _answer(self, encoded: Encoded, variant: Variant, top: int) -> VariantAnswer:
+        try:
+            self.model(variant.name)
+        except UserError as error:
+            return VariantAnswer(variant.name, variant.label, None, problem=str(error))
+        begin = time.perf_counter()
+        [(starts, ends)] = self.logits([encoded], variant.name)
+        prediction = decode(encoded, starts, ends, temperature=variant.temperature, top=top)
+        return VariantAnswer(variant.name, variant.label, prediction, (time.perf_counter() - begin) * 1000)
+
+
+def check(passage: str, question: str) -> None:
+    """Refuse, with one sentence, what no model can answer. Raises UserError."""
+    for name, text, limit in (("passage", passage, MAX_PASSAGE), ("question", question, MAX_QUESTION)):
+        if not text.strip():
+            raise UserError(f"The {name} is empty: write one first.")
+        if len(text) > limit:
+            raise UserError(f"The {name} has {len(text):,} characters; at most {limit:,} are read.")

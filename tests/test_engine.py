@@ -1,0 +1,117 @@
+"""One question or many, one variant or all: the same answers, in order, within limits."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qa_compare.comparison import Comparison, VariantAnswer
+from qa_compare.engine import MAX_PASSAGE, MAX_QUESTION, Cancelled, Engine
+from qa_compare.errors import UserError
+from qa_compare.predictions import Candidate, Prediction
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    folder = tmp_path_factory.mktemp("engine")
+    return Engine(str(tiny.checkpoint(folder / "checkpoint")), adapters=folder, precision="fp32", batch_size=4)
+
+
+def test_answers_come_in_order_and_do_not_depend_on_the_batch(engine):
+    examples = tiny.examples(20)
+    examples[3] = dataclasses.replace(examples[3], passage=examples[3].passage * 40)
+    together = engine.predict(examples, "base")
+    assert [prediction.id for prediction in together] == [example.id for example in examples]
+    assert together[3].windows > 1
+    for example, prediction in zip(examples, together, strict=True):
+        [alone] = engine.predict([example], "base")
+        assert [one.text for one in alone.candidates] == [one.text for one in prediction.candidates]
+        np.testing.assert_allclose(
+            [one.score for one in alone.candidates], [one.score for one in prediction.candidates], rtol=1e-4
+        )
+
+
+def test_a_passage_of_100000_characters_is_answered_over_windows(engine):
+    answer = engine.compare("the river flows to the sea and " * 3300, "where", ["base"]).answers[0]
+    assert answer.prediction.windows > 50
+    assert answer.prediction.candidates
+
+
+def test_progress_counts_up_to_all_and_cancelling_stops(engine):
+    seen: list[tuple[int, int]] = []
+    engine.predict(tiny.examples(10), "base", progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (10, 10)
+    with pytest.raises(Cancelled):
+        engine.predict(tiny.examples(10), "base", cancelled=lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("passage", "question", "sentence"),
+    [
+        ("", "where", "The passage is empty"),
+        (" \n\t\u3000", "where", "The passage is empty"),
+        ("the sea", "", "The question is empty"),
+        ("the sea", "w" * (MAX_QUESTION + 1), "The question has 2,001 characters; at most 2,000"),
+        ("s" * (MAX_PASSAGE + 1), "where", "The passage has 200,001 characters; at most 200,000"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_with_a_sentence(engine, passage, question, sentence):
+    with pytest.raises(UserError, match=sentence):
+        engine.compare(passage, question)
+
+
+def test_a_question_of_1900_characters_is_cut_with_a_warning(engine):
+    comparison = engine.compare("the river flows", "where " * 316)
+    assert comparison.warnings == ("The question is longer than 64 tokens: only its beginning was read.",)
+    assert comparison.answers[0].prediction.question_cut
+
+
+def test_an_unknown_variant_or_precision_is_refused_with_the_known_ones(engine):
+    with pytest.raises(UserError, match="unknown variant 'x' of checkpoint: there are base"):
+        engine.compare("the sea", "where", ["x"])
+    with pytest.raises(UserError, match="choose auto, fp32 or bf16"):
+        Engine(precision="int3")
+
+
+@pytest.mark.parametrize("text", ["<script>alert(1)</script> the river", "a\x00b\x07 the river", "the \ud83d river"])
+def test_markup_and_control_characters_are_text_like_any_other(engine, text):
+    candidate = engine.compare(text, text, ["base"]).answers[0].prediction.candidates[0]
+    assert text[candidate.start : candidate.end] == candidate.text
+
+
+def column(label: str, text: str | None) -> VariantAnswer:
+    if text is None:
+        return VariantAnswer(label.lower(), label, None, problem="broken")
+    return VariantAnswer(label.lower(), label, Prediction("", (Candidate(text, 0, len(text), 1.0, 0.5),), 0.0, 1))
+
+
+@pytest.mark.parametrize(
+    ("texts", "sentence"),
+    [
+        (["the Nile", "Nile", "nile."], "All three agree: “the Nile”."),
+        (["Nile", "Rhine", "nile"], "Base and Prompt agree on “Nile”; LoRA says “Rhine”."),
+        (["Nile", "Rhine", "Elbe"], "All three differ."),
+        (["Nile", None, "Nile"], "Both agree: “Nile”."),
+        (["Nile", None, "Elbe"], "The two disagree."),
+        ([None, None, "Elbe"], "Only Prompt answers: “Elbe”."),
+        ([None, None, None], "No variant found an answer."),
+    ],
+)
+def test_one_sentence_says_who_agrees_with_whom(texts, sentence):
+    answers = tuple(column(label, text) for label, text in zip(("Base", "LoRA", "Prompt"), texts, strict=True))
+    assert Comparison("", "", answers).agreement == sentence
+
+
+def test_the_dictionary_has_the_documented_keys(engine):
+    found = engine.compare("the river flows", "where").as_dict()
+    assert set(found) == {"question", "agreement", "warnings", "variants"}
+    assert {"variant", "answer", "start", "end", "confidence", "latency_ms", "candidates"} <= set(found["variants"][0])
+
+
+def test_the_adapters_folder_may_be_missing(tmp_path: Path):
+    engine = Engine(str(tiny.checkpoint(tmp_path / "checkpoint")), adapters=tmp_path / "nowhere")
+    assert [variant.name for variant in engine.variants] == ["base"]
