@@ -1,0 +1,322 @@
+"""Training from the command line on a tiny model: what it writes, refuses, stops at and resumes from."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from qa_compare.engine import Engine
+from qa_compare.errors import UserError
+from qa_compare.examples import Answer, Example, to_squad
+from qa_compare.features import encode
+from qa_compare.files import write_json
+from qa_compare.readers import read_examples
+from qa_compare.scoring import score
+from tests import tiny
+from train import base, data, full, lora, options, prompt_tuning
+from train.loop import Method, main
+from train.split import split_by_article
+from train.trainer import MANIFEST, ByLength, last_checkpoint, read_log
+
+Train = Callable[..., Path]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    examples = tiny.examples(16)
+    write_json(tmp_path / "train.json", to_squad(examples[:12]))
+    write_json(tmp_path / "validation.json", to_squad(examples[12:]))
+    return tmp_path / "train.json", tmp_path / "validation.json"
+
+
+@pytest.fixture
+def train(tmp_path: Path, files: tuple[Path, Path]) -> Train:
+    """Runs a method on the tiny files; returns the variant's folder."""
+    checkpoint = tiny.checkpoint(tmp_path / "checkpoint")
+
+    def run(method: Method, *more: str) -> Path:
+        arguments = ["--backbone", str(checkpoint), "--adapters", str(tmp_path / "adapters")]
+        arguments += ["--runs", str(tmp_path / "runs"), "--batch-size", "4", "--precision", "fp32", "--device", "cpu"]
+        if "--train-file" not in more:
+            arguments += ["--train-file", str(files[0]), "--validation-file", str(files[1])]
+        if "--epochs" not in more:
+            arguments += ["--epochs", "2"]
+        main(method, [*arguments, *more])
+        return tmp_path / "adapters" / "checkpoint" / method.name
+
+    return run
+
+
+def refused(capsys: pytest.CaptureFixture[str], train: Train, *arguments: object) -> str:
+    """What a refused command says: one line on standard error, status 2."""
+    with pytest.raises(SystemExit) as stopped:
+        train(*arguments)
+    assert stopped.value.code == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("train: error: ")
+    return line
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+HEAD = base.head("checkpoint")
+
+
+@pytest.mark.parametrize("method", [lora.METHOD, prompt_tuning.METHOD, HEAD], ids=lambda method: method.name)
+def test_a_trained_folder_is_a_variant_that_answers(train, tmp_path, method):
+    folder = train(method)
+    engine = Engine(str(tmp_path / "checkpoint"), adapters=tmp_path / "adapters")
+    assert engine.variant(method.name).problem is None
+    [prediction] = engine.predict(tiny.examples(1), method.name)
+    assert prediction.candidates
+    run = read(folder / "run.json")
+    assert run["method"] == method.name
+    assert run["data"]["train_questions"] == 12
+    assert run["data"]["train_files"][0]["name"] == "train.json"
+    assert len(run["data"]["train_files"][0]["sha256"]) == 64
+    assert 0 < run["trainable_parameters"] < run["total_parameters"]
+    assert str(tmp_path) not in (folder / "run.json").read_text().replace(str(tmp_path / "checkpoint"), "")
+    assert read(folder / "variant.json")["merged_at_load"] == (method.name == "lora")
+    assert "question-answering" in (folder / "README.md").read_text()
+
+
+def test_the_log_holds_loss_and_validation_scores_by_step(train):
+    folder = train(lora.METHOD)
+    events = read_log(folder)
+    assert [event["step"] for event in events] == sorted(event["step"] for event in events)
+    assert any("loss" in event and "learning_rate" in event for event in events)
+    evaluations = [event for event in events if "eval_loss" in event]
+    assert evaluations[0]["step"] == 0
+    assert all({"eval_exact_match", "eval_f1", "epoch", "seconds"} <= event.keys() for event in evaluations)
+    best = min(evaluations[1:], key=lambda event: event["eval_loss"])
+    assert read(folder / "run.json")["best_step"] == best["step"]
+
+
+def test_training_lowers_the_loss_of_what_it_is_trained_on(train):
+    folder = train(lora.METHOD, "--epochs", "20", "--learning-rate", "0.01", "--patience", "50")
+    losses = [event["loss"] for event in read_log(folder) if "loss" in event]
+    assert losses[-1] < losses[0] / 2
+
+
+def test_full_fine_tuning_keeps_its_record_and_not_its_weights(train, tmp_path):
+    folder = train(full.METHOD)
+    assert read(folder / "variant.json")["weights"] == "not shipped"
+    assert not list(folder.glob("*.safetensors"))
+    assert (tmp_path / "runs" / "checkpoint" / "full" / "model" / "model.safetensors").is_file()
+    run = read(folder / "run.json")
+    assert run["trainable_parameters"] == run["total_parameters"]
+
+
+def test_the_head_control_leaves_the_encoder_frozen(train):
+    run = read(train(HEAD) / "run.json")
+    assert run["trainable_parameters"] == 2 * 16 + 2
+
+
+def test_a_finished_run_is_not_overwritten_unless_asked_and_then_put_aside(train, tmp_path, capsys):
+    folder = train(lora.METHOD)
+    kept = (folder / "adapter_model.safetensors").read_bytes()
+    assert "already holds a finished run" in refused(capsys, train, lora.METHOD)
+    assert (folder / "adapter_model.safetensors").read_bytes() == kept
+    train(lora.METHOD, "--overwrite", "--seed", "1")
+    assert (folder / "adapter_model.safetensors").read_bytes() != kept
+    [aside] = (tmp_path / "runs" / "replaced").iterdir()
+    assert (aside / "adapter_model.safetensors").read_bytes() == kept
+
+
+def test_an_overwriting_run_that_is_refused_leaves_the_finished_one(train, tmp_path, capsys):
+    folder = train(lora.METHOD)
+    (tmp_path / "broken.json").write_text('{"data": [{"title": 3}]}')
+    line = refused(capsys, train, lora.METHOD, "--overwrite", "--train-file", str(tmp_path / "broken.json"))
+    assert "broken.json" in line
+    assert (folder / "run.json").is_file()
+
+
+def test_a_run_goes_on_from_another_variant_and_counts_its_steps_on(train, tmp_path):
+    first = train(lora.METHOD)
+    second = tmp_path / "adapters" / "checkpoint" / "lora-2"
+    train(lora.METHOD, "--init-from", str(first), "--output", str(second))
+    run = read(second / "run.json")
+    assert run["continued_from"]["steps"] == read(first / "run.json")["steps"]
+    events = read_log(second)
+    before = read_log(first)
+    assert events[: len(before)] == before
+    assert events[-1]["step"] == before[-1]["step"] + run["steps"]
+    start = events[len(before)]
+    best = min((e for e in before if "eval_loss" in e), key=lambda event: event["eval_loss"])
+    assert math.isclose(start["eval_loss"], best["eval_loss"], rel_tol=1e-3)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_run_resumes_from_its_checkpoint_and_ends_as_an_uninterrupted_one(train, tmp_path, monkeypatch):
+    whole = train(lora.METHOD, "--epochs", "4", "--patience", "99")
+    expected = (whole / "adapter_model.safetensors").read_bytes()
+    events = (whole / "log.jsonl").read_text().splitlines()
+    shutil.rmtree(whole)
+
+    from train.trainer import Sealed
+
+    original = Sealed.on_save
+
+    def interrupt(self, args, state, control, **kwargs):
+        original(self, args, state, control, **kwargs)
+        if state.global_step >= 4:
+            raise Interrupted
+
+    monkeypatch.setattr(Sealed, "on_save", interrupt)
+    with pytest.raises(Interrupted):
+        train(lora.METHOD, "--epochs", "4", "--patience", "99")
+    monkeypatch.setattr(Sealed, "on_save", original)
+    resumed = train(lora.METHOD, "--epochs", "4", "--patience", "99", "--resume")
+    assert (resumed / "adapter_model.safetensors").read_bytes() == expected
+    steps = [json.loads(line)["step"] for line in (resumed / "log.jsonl").read_text().splitlines()]
+    assert sorted(set(steps)) == sorted({json.loads(line)["step"] for line in events})
+
+
+def test_only_whole_checkpoints_of_ones_own_are_resumed_from(train, tmp_path):
+    train(lora.METHOD)
+    folder = tmp_path / "runs" / "checkpoint" / "lora"
+    newest = last_checkpoint(folder)
+    assert newest is not None
+    (newest / "optimizer.pt").write_bytes(b"half")
+    older = last_checkpoint(folder)
+    assert older != newest
+    for checkpoint in folder.glob("checkpoint-*"):
+        (checkpoint / MANIFEST).unlink()
+    assert last_checkpoint(folder) is None
+
+
+def test_a_loss_that_is_not_a_number_stops_with_a_sentence(train, capsys, monkeypatch):
+    monkeypatch.setattr("torch.nn.functional.cross_entropy", lambda *args, **kwargs: args[0].sum() * torch.nan)
+    assert "is not a number" in refused(capsys, train, lora.METHOD)
+
+
+def test_a_broken_row_is_refused_before_training_with_file_row_and_reason(train, tmp_path, capsys):
+    broken = to_squad(tiny.examples(2))
+    broken["data"][0]["paragraphs"][0]["qas"][0]["answers"][0]["answer_start"] = 1
+    write_json(tmp_path / "broken.json", broken)
+    line = refused(capsys, train, lora.METHOD, "--train-file", str(tmp_path / "broken.json"))
+    assert "broken.json" in line
+    assert "data[0].paragraphs[0].qas[0]" in line
+    assert not (tmp_path / "adapters" / "checkpoint" / "lora").exists()
+
+
+def sentence(number: int, passage: str) -> Example:
+    return Example(f"s{number}", "Sentences", passage, "Where?", (Answer(passage[:3], 0),))
+
+
+def test_training_passages_that_stand_in_a_held_out_passage_are_refused_by_name_or_dropped():
+    held = [sentence(0, "The Nile is long. The  Rhine is shorter. The Elbe is there.")]
+    train = [sentence(1, "the rhine is shorter."), sentence(2, "The Danube is longer.")]
+    with pytest.raises(UserError, match=r"1 training passage\(s\) also stand .* 's1' \('Sentences'\)"):
+        data.without_leaks(train, held, drop=False)
+    assert data.without_leaks(train, held, drop=True) == train[1:]
+
+
+def test_a_split_by_passage_shares_none_and_one_by_article_shares_no_article():
+    examples = [example for example in tiny.examples(20) for _ in range(3)]
+    train, held = data.split_by_passage(examples, 0.2)
+    assert 6 <= len(held) <= 18
+    assert {one.passage for one in train}.isdisjoint(one.passage for one in held)
+    train, held = split_by_article(examples, 0.2, seed=0)
+    assert len(held) == 12
+    assert {one.title for one in train}.isdisjoint(one.title for one in held)
+
+
+def test_a_passage_is_held_out_whatever_else_is_trained_on():
+    some, more = tiny.examples(40)[:20], tiny.examples(40)
+    _, held = data.split_by_passage(some, 0.2)
+    _, held_of_more = data.split_by_passage(more, 0.2)
+    assert held == [one for one in held_of_more if one in some]
+    assert len(held_of_more) > len(held) > 0
+
+
+def test_the_evaluation_scores_each_questions_own_windows(train, tmp_path):
+    """Grouping by length shuffles; the scores in the log must be those that the finished variant has."""
+    folder = train(lora.METHOD, "--epochs", "30", "--learning-rate", "0.01", "--patience", "99")
+    engine = Engine(str(tmp_path / "checkpoint"), adapters=tmp_path / "adapters", precision="fp32")
+    held = tiny.examples(16)[12:]
+    answers = {one.id: one.answer for one in engine.predict(held, "lora")}
+    run = read(folder / "run.json")
+    events = read_log(folder)
+    logged = next(event["eval_f1"] for event in events if event["step"] == run["best_step"] and "eval_f1" in event)
+    assert logged == pytest.approx(100 * score(answers, held).f1.mean())
+    assert logged > 0
+
+
+def test_batches_are_of_like_length_whole_and_the_same_for_seed_and_epoch():
+    lengths = [17 * number % 301 for number in range(1_003)]
+    sampler = ByLength(lengths, batch_size=8, seed=3)
+    rows = list(sampler)
+    assert sorted(rows) == list(range(1_003))
+    assert list(ByLength(lengths, batch_size=8, seed=3)) == rows
+    spread = [
+        max(part) - min(part) for part in ([lengths[row] for row in rows[at : at + 8]] for at in range(0, 1_000, 8))
+    ]
+    assert sum(spread) / len(spread) < 15
+    sampler.set_epoch(1)
+    assert list(sampler) != rows
+
+
+def test_sampled_answers_use_every_gold_answer_and_first_only_the_first():
+    passage = "The river flows to sea 42."
+    golds = (Answer("sea 42", passage.index("sea 42")), Answer("sea", passage.index("sea")))
+    encoded = encode([Example("q", "", passage, "where", golds)], tiny.tokenizer())
+    sampled, first = data.WindowDataset(encoded, sampled=True), data.WindowDataset(encoded)
+    assert len({sampled[0]["end"] for _ in range(50)}) == 2
+    assert len({first[0]["end"] for _ in range(50)}) == 1
+
+
+def test_the_report_preset_gives_the_reports_values_and_given_options_win():
+    import argparse
+
+    def parse(method: Method, *given: str) -> dict:
+        parser = argparse.ArgumentParser(argument_default=argparse.SUPPRESS)
+        method.add_options(parser)
+        shared, own = options.parse(parser, method.defaults, [*given, "--preset", "report"])
+        return {name: getattr(shared, name) for name in shared.__slots__} | own
+
+    found = parse(lora.METHOD)
+    expected = {
+        "epochs": 10, "patience": 2, "learning_rate": 3e-3, "batch_size": 2, "accumulate": 4, "precision": "fp32",
+        "max_examples": 1000, "max_validation": 200, "rank": 8, "alpha": 32, "dropout": 0.1, "targets": "query,value",
+    }  # fmt: skip
+    assert expected.items() <= found.items()
+    prompt = parse(prompt_tuning.METHOD, "--epochs", "3")
+    assert prompt["virtual_tokens"] == 20
+    assert prompt["initial_text"] == "Answer the question based on the context:"
+    assert (prompt["epochs"], prompt["head_learning_rate"]) == (3.0, None)
+
+
+def test_gradients_do_not_grow_with_accumulation(train):
+    whole = train(lora.METHOD, "--batch-size", "8", "--epochs", "1", "--dropout", "0")
+    parts = train(
+        lora.METHOD, "--batch-size", "4", "--accumulate", "2", "--epochs", "1", "--dropout", "0", "--overwrite"
+    )
+    assert whole == parts
+    aside = next((parts.parent.parent.parent / "runs" / "replaced").iterdir())
+    norms = [[event["grad_norm"] for event in read_log(folder) if "grad_norm" in event] for folder in (aside, parts)]
+    assert norms[0][0] == pytest.approx(norms[1][0], rel=0.5)
+
+
+def test_the_files_of_a_split_are_read_back(files, tmp_path, monkeypatch, capsys):
+    from train import split
+
+    monkeypatch.setattr(
+        sys, "argv", ["split", str(files[0]), "--fraction", "0.25", "--output", str(tmp_path / "split")]
+    )
+    split.main()
+    held = read_examples(tmp_path / "split" / "train-validation.json")
+    assert len(held) == 3
+    assert "3 questions" in capsys.readouterr().out

@@ -1,0 +1,50 @@
+"""Hold passages out of a training file, for early stopping and calibration, whole articles at a time.
+
+python -m train.split new_wiki.json --fraction 0.1 --output runs/split
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from pathlib import Path
+
+from qa_compare.errors import UserError
+from qa_compare.examples import Example, to_squad
+from qa_compare.files import write_json
+from qa_compare.readers import read_examples
+
+
+def split_by_article(examples: list[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
+    """Training and held-out questions that share no article; held out is the first `fraction` of a random order."""
+    titles = sorted({example.title for example in examples})
+    random.Random(seed).shuffle(titles)
+    held: set[str] = set()
+    while titles and sum(example.title in held for example in examples) < fraction * len(examples):
+        held.add(titles.pop())
+    return [one for one in examples if one.title not in held], [one for one in examples if one.title in held]
+
+
+def main() -> None:
+    """Write `<name>-train.json` and `<name>-validation.json`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--fraction", type=float, default=0.1, help="share of the questions to hold out")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=Path("runs/split"))
+    arguments = parser.parse_args()
+    try:
+        train, held = split_by_article(read_examples(arguments.file), arguments.fraction, arguments.seed)
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        for name, examples in (("train", train), ("validation", held)):
+            path = arguments.output / f"{arguments.file.stem}-{name}.json"
+            write_json(path, to_squad(examples))
+            print(f"{path}: {len(examples)} questions, {len({one.title for one in examples})} articles")
+    except UserError as error:
+        print(f"train: error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
