@@ -1,0 +1,138 @@
+"""The command line: python -m qa_compare ask | predict | evaluate | export-base.
+
+Exit status: 0, 2 for bad input (one line on standard error), 130 when interrupted. What a command does is in `cli.py`,
+imported with torch and the rest only once its arguments are known to be right: `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from qa_compare import __version__
+from qa_compare.errors import UserError
+
+BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with its errors as one line without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; `argv` is without the program's name. Returns the exit status."""
+    try:
+        arguments = parser().parse_args(argv)
+        _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # the reader (head, less) is gone: what is still buffered has nowhere to go, and that is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except (UserError, OSError) as error:
+        print(f"qa_compare: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("qa_compare: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from qa_compare import cli
+
+    commands = {
+        "ask": cli.ask,
+        "predict": cli.predict,
+        "evaluate": cli.evaluate,
+        "export-base": cli.export_base,
+    }
+    commands[arguments.command](arguments)
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options. Raises UserError for arguments that it does not take."""
+    top = _Parser(
+        prog="python -m qa_compare",
+        description="Ask base, LoRA and prompt tuning the same question, and measure them on a file of questions.",
+    )
+    top.add_argument("--version", action="version", version=f"qa_compare {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    common = _common()
+
+    ask = commands.add_parser("ask", parents=[common], help="one question about one passage, the variants side by side")
+    passage = ask.add_mutually_exclusive_group(required=True)
+    passage.add_argument("--passage", metavar="TEXT", help="the text to search")
+    passage.add_argument("--passage-file", metavar="FILE", type=Path, help="a UTF-8 file with it; - is standard input")
+    ask.add_argument("--question", required=True, metavar="TEXT")
+    ask.add_argument("--variants", metavar="A,B", help="the variants to ask (default: base, lora and prompt-tuning)")
+    ask.add_argument("--json", action="store_true", help="print one JSON object, with the five best answers of each")
+
+    predict = commands.add_parser("predict", parents=[common], help="answer a file of questions")
+    _add_file(predict)
+    predict.add_argument("--output", required=True, type=Path, metavar="OUT.json", help="written as {id: answer}")
+
+    evaluate = commands.add_parser("evaluate", parents=[common], help="measure a variant on a file of questions")
+    _add_file(evaluate)
+    evaluate.add_argument("--output", type=Path, metavar="METRICS.json", help="also write the scores, in percent")
+
+    export = commands.add_parser("export-base", help="write a backbone's base as an ordinary checkpoint")
+    export.add_argument("backbone", metavar="BACKBONE", help="for example minilm-l6-qa")
+    export.add_argument("--output", required=True, type=Path, metavar="DIR")
+    _add_source(export)
+    return top
+
+
+def _common() -> _Parser:
+    common = _Parser(add_help=False)
+    common.add_argument(
+        "--backbone",
+        default="minilm-l6-qa",
+        metavar="NAME",
+        help="minilm-l6-qa (default), minilm-l6, bert-tiny, or the hub id or folder of another BERT-family encoder",
+    )
+    _add_source(common)
+    common.add_argument(
+        "--precision",
+        choices=["auto", "fp32", "bf16"],
+        default="auto",
+        help="auto (default): bf16 where the processor multiplies it natively, else fp32",
+    )
+    common.add_argument(
+        "--batch-size", type=_positive, default=32, metavar="N", help="windows of a passage run at once (default: 32)"
+    )
+    return common
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", type=Path, metavar="DIR", help="the folder that holds the backbone's checkpoint")
+    parser.add_argument("--revision", metavar="COMMIT", help="the hub's commit, tag or branch of the backbone")
+    parser.add_argument(
+        "--adapters", type=Path, metavar="DIR", help="where the variants' folders are (default: adapters/ beside this)"
+    )
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="questions as SQuAD JSON, JSONL or CSV")
+    parser.add_argument("--variant", required=True, metavar="NAME", help="base, lora, prompt-tuning, …")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a passage's letters ends nothing
+    sys.exit(main())

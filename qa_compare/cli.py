@@ -1,0 +1,215 @@
+"""What the commands of `python -m qa_compare` do. Results go to standard output, progress to standard error."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qa_compare.errors import UserError
+from qa_compare.examples import Example, fingerprint
+from qa_compare.files import read_bytes, write_json
+from qa_compare.readers import read_examples
+
+if TYPE_CHECKING:
+    from qa_compare.comparison import Comparison, VariantAnswer
+    from qa_compare.engine import Engine
+
+
+def ask(arguments: argparse.Namespace) -> None:
+    """Print what each variant answers, as a table or as JSON."""
+    question = _utf8(arguments.question, "--question")
+    passage = _utf8(arguments.passage, "--passage") if arguments.passage_file is None else _read(arguments.passage_file)
+    names = None if arguments.variants is None else _names(arguments.variants)
+    comparison = _engine(arguments).compare(passage, question, names)
+    if all(answer.problem for answer in comparison.answers):
+        raise UserError(str(comparison.answers[0].problem))
+    if arguments.json:
+        ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+        print(json.dumps(comparison.as_dict(), indent=2, ensure_ascii=ascii_only))
+    else:
+        print(table(comparison))
+
+
+def predict(arguments: argparse.Namespace) -> None:
+    """Write `{id: answer}` for every question of a file."""
+    _check_output(arguments.output, arguments.file)
+    examples = read_examples(arguments.file)
+    answers, _seconds = _answers(_engine(arguments), examples, arguments.variant)
+    write_json(arguments.output, answers)
+    print(f"wrote {len(answers):,} answers to {arguments.output}")
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Print exact match and F1 on a file of questions with gold answers."""
+    if arguments.output:
+        _check_output(arguments.output, arguments.file)
+    examples = read_examples(arguments.file)
+    if not any(example.answers for example in examples):
+        raise UserError(f"{arguments.file}: no question has a gold answer to measure against")
+    metrics = _measure(_engine(arguments), examples, arguments.variant, arguments.file.name)
+    if arguments.output:
+        write_json(arguments.output, metrics)
+    print(f"questions    {len(examples):>6,}")
+    print(f"exact match  {metrics['exact_match']['value']:>6.2f}")
+    print(f"F1           {metrics['f1']['value']:>6.2f}")
+
+
+def export_base(arguments: argparse.Namespace) -> None:
+    """Write a backbone's base, its adapter merged in, as an ordinary checkpoint."""
+    from qa_compare.loading import export_base as export
+
+    _hide_loading_bars()
+    export(
+        arguments.backbone,
+        arguments.output,
+        adapters=_adapters(arguments),
+        weights=arguments.weights,
+        revision=arguments.revision,
+    )
+    print(f"wrote {arguments.backbone} to {arguments.output}")
+
+
+def _engine(arguments: argparse.Namespace) -> Engine:
+    from qa_compare.engine import Engine
+
+    engine = Engine(
+        arguments.backbone,
+        adapters=_adapters(arguments),
+        weights=arguments.weights,
+        revision=arguments.revision,
+        precision=arguments.precision,
+        batch_size=arguments.batch_size,
+    )
+    _hide_loading_bars()
+    return engine
+
+
+def _hide_loading_bars() -> None:
+    """Reading a checkpoint from the disk takes a moment, and no bar; a download from the hub keeps its own."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+
+
+def _adapters(arguments: argparse.Namespace) -> Path:
+    from qa_compare.backbones import ADAPTERS
+
+    if arguments.adapters and not arguments.adapters.is_dir():
+        raise UserError(f"--adapters {arguments.adapters}: there is no such folder")
+    return arguments.adapters or ADAPTERS
+
+
+def _answers(engine: Engine, examples: list[Example], variant: str) -> tuple[dict[str, str], float]:
+    """The best answer by question id, and the seconds that took without loading the weights."""
+    engine.model(variant)
+    begin = time.perf_counter()
+    with _progress(len(examples), variant) as progress:
+        predictions = engine.predict(examples, variant, top=1, progress=progress)
+    return {prediction.id: prediction.answer for prediction in predictions}, time.perf_counter() - begin
+
+
+def _measure(engine: Engine, examples: list[Example], variant: str, name: str) -> dict[str, Any]:
+    """The object of `metrics.json`: scores in percent, over all questions."""
+    from qa_compare.scoring import score
+
+    answers, seconds = _answers(engine, examples, variant)
+    scores = score(answers, examples)
+    return {
+        "dataset": {"name": name, "fingerprint": fingerprint(examples), "questions": len(examples)},
+        "exact_match": {"value": 100 * float(scores.exact_match.mean())},
+        "f1": {"value": 100 * float(scores.f1.mean())},
+        "questions_per_second": len(examples) / seconds,
+    }
+
+
+@contextmanager
+def _progress(total: int, label: str) -> Iterator[Callable[[int, int], None]]:
+    from tqdm import tqdm
+
+    # a log file gets a line now and then, a terminal a moving bar
+    interval = 0.1 if sys.stderr.isatty() else 30
+    with tqdm(total=total, desc=label, unit=" questions", file=sys.stderr, mininterval=interval) as bar:
+
+        def advance(done: int, _total: int) -> None:
+            bar.update(done - bar.n)
+
+        yield advance
+
+
+def table(comparison: Comparison) -> str:
+    """The variants' answers, a row each, and who agrees with whom; as wide as the terminal."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = Table("Variant", "Answer", box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    rows.add_column("Confidence", justify="right")
+    rows.add_column("Time", justify="right")
+    for answer in comparison.answers:
+        # Text: a passage's [brackets] are not rich's markup
+        rows.add_row(*(Text(cell) for cell in _row(answer)))
+    console = Console(highlight=False)
+    with console.capture() as capture:
+        console.print(rows)
+        for sentence in (comparison.agreement, *comparison.warnings):
+            console.print(Text(_printable(sentence)))
+    return capture.get().rstrip("\n")
+
+
+def _row(answer: VariantAnswer) -> tuple[str, str, str, str]:
+    if answer.problem:
+        return answer.label, _printable(answer.problem), "–", "–"
+    if not answer.prediction or not answer.prediction.candidates:
+        return answer.label, "no answer", "–", f"{answer.latency_ms:.0f} ms"
+    confidence = f"{100 * answer.prediction.confidence:.1f} %"
+    return answer.label, _printable(answer.answer), confidence, f"{answer.latency_ms:.0f} ms"
+
+
+def _printable(text: str) -> str:
+    """One line without control characters: a passage must not move a terminal's cursor or colour it."""
+    return "".join("�" if unicodedata.category(one) == "Cc" else one for one in " ".join(text.split()))
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UserError("--variants names no variant")
+    return list(dict.fromkeys(names))
+
+
+def _utf8(text: str, option: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{option} is not valid UTF-8") from None
+    return text
+
+
+def _read(path: Path) -> str:
+    """The passage in a file, line ends as they are: offsets count them."""
+    data = sys.stdin.buffer.read() if str(path) == "-" else read_bytes(path)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"--passage-file {path} is not UTF-8 text (byte {error.start})") from error
+
+
+def _check_output(path: Path, source: Path) -> None:
+    """Refuse an output that cannot be written before the long work, not after it."""
+    if path.exists() and not path.is_file():
+        raise UserError(f"--output {path} is {'a folder' if path.is_dir() else 'not an ordinary file'}")
+    if path.exists() and source.exists() and path.samefile(source):
+        raise UserError(f"--output {path} would overwrite the questions")
+    if not path.parent.is_dir():
+        raise UserError(f"--output {path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"--output {path}: the folder {path.parent} cannot be written")
