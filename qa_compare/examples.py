@@ -22,6 +22,8 @@ from urllib.request import getproxies
 from qa_compare.errors import UserError
 
 SAMPLE = Path(__file__).parent / "data" / "sample.json"
+# what `fingerprint` gives for the 10,570 questions of SQuAD v1.1's validation split
+SQUAD_VALIDATION = "c87e98ed9cbf26b73ee835c51239b075fcbd399040f3ad1885adee52a30dad72"
 _PROBE_SECONDS = 3
 
 

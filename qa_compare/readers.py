@@ -148,7 +148,7 @@ def _read_csv(data: bytes, name: str, collector: _Collector) -> None:
             golds = [answer for answer in answers.split(ANSWER_SEPARATOR) if answer]
             _add_flat(collector, f"line {reader.line_num}", {**cells, "answers": golds, "id": cells.get("id") or None})
     except csv.Error as error:
-        raise UserError(f"{name} is not CSV: {error} (line {reader.line_num})") from error
+        raise UserError(f"{name} is not CSV: {error} (in the row that begins in line {reader.line_num + 1})") from error
 
 
 def _add_flat(collector: _Collector, row: str, data: Any) -> None:

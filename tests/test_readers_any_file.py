@@ -1,0 +1,83 @@
+"""Whatever the bytes of a file, reading it ends in questions, problems, or one sentence."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example as given_example
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qa_compare.errors import UserError
+from qa_compare.readers import FileCheck, check_file
+
+NAMES = ["data", "title", "paragraphs", "context", "passage", "qas", "id", "question", "answers", "answer", "text"]
+keys = st.sampled_from([*NAMES, "answer_start", "is_impossible"]) | st.text(max_size=3)
+plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("\ud83d")
+values = st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4))
+
+
+def evenly(*kinds: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """One of `kinds`, each as often; `|` would count all that `values` is made of, and rarely give a whole file."""
+    return st.sampled_from(kinds).flatmap(lambda kind: kind)
+
+
+def mostly(kind: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return evenly(kind, kind, kind, values)
+
+
+texts = mostly(st.sampled_from(["a b", "b a b", "b \ud83d"]))
+golds = st.fixed_dictionaries(
+    {"text": mostly(st.sampled_from("ab"))}, optional={"answer_start": mostly(st.integers(-1, 4))}
+)
+more = {"id": values, "title": values, "answers": mostly(st.lists(mostly(golds), max_size=2)), "is_impossible": values}
+questions = st.fixed_dictionaries({"question": texts, "passage": texts}, optional=more)
+paragraphs = st.fixed_dictionaries({"context": texts, "qas": mostly(st.lists(mostly(questions), max_size=3))})
+articles = st.fixed_dictionaries(
+    {"paragraphs": mostly(st.lists(mostly(paragraphs), max_size=2))}, optional={"title": values}
+)
+squad = st.fixed_dictionaries({"data": st.lists(mostly(articles), max_size=2)})
+tables = st.lists(st.text(alphabet='ab,"\n\r\0 |\ufeff', max_size=20), max_size=3)
+contents = evenly(
+    st.binary(max_size=60),
+    tables.map(lambda rows: b"passage,question,answers,id,title\n" + "\n".join(rows).encode()),
+    st.lists(mostly(questions), max_size=3).map(lambda rows: "\n".join(map(json.dumps, rows)).encode()),
+    squad.map(lambda value: json.dumps(value).encode()),
+    values.map(lambda value: json.dumps(value).encode()),
+)
+
+
+@pytest.mark.parametrize("name", ["f.json", "f.jsonl", "f.csv"])
+@given(content=contents)
+@settings(max_examples=200, deadline=None)
+@given_example(content=b"[" * 100_000)
+@given_example(content=b"\xef\xbb\xbf")
+@given_example(content=b"passage,question\r\rp,q")
+@given_example(content=b'passage,question,question\n"\0",\0,\n')
+def test_any_file_is_read_or_refused_with_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, name: str, content: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / name
+    path.write_bytes(content)
+    found = checked(path)
+    if isinstance(found, str):
+        assert found.startswith(name)
+        assert found.encode()
+        return
+    assert found.examples or found.problems
+    assert len({example.id for example in found.examples}) == len(found.examples)
+    for example in found.examples:
+        assert all(example.passage[one.start : one.start + len(one.text)] == one.text for one in example.answers)
+    # what a page cannot send is half of a surrogate pair
+    assert json.dumps(asdict(found), ensure_ascii=False).encode()
+
+
+def checked(path: Path) -> FileCheck | str:
+    try:
+        return check_file(path)
+    except UserError as error:
+        return str(error)
