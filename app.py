@@ -1,0 +1,49 @@
+"""Start the page: `python app.py`. Also what a Hugging Face Space runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+
+from qa_compare.backbones import ADAPTERS, BACKBONES
+from qa_compare.engine import Engine
+from qa_compare.errors import UserError
+from qa_compare.service import Service
+from qa_compare.ui.page import build_page, launch_options
+
+
+def main() -> int:
+    """Build the page and serve it until it is stopped. Returns the exit status."""
+    options = parser().parse_args()
+    try:
+        engines = {name: Engine(name, adapters=options.adapters) for name in BACKBONES}
+        asked = Engine(options.backbone, adapters=options.adapters, weights=options.weights, revision=options.revision)
+        if options.backbone != "minilm-l6-qa" or options.weights or options.revision:
+            _ = asked.located  # what was asked for by name may be fetched, and is missed now rather than later
+        page = build_page(Service(engines | {asked.backbone: asked}, asked.backbone, options.squad))
+        page.launch(server_name=options.host, server_port=options.port, **launch_options())
+    except (UserError, OSError) as error:
+        print(f"app.py: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options, most of them from the environment where it names them."""
+    made = argparse.ArgumentParser(prog="app.py", description="Compare base, LoRA and prompt tuning in the browser.")
+    made.add_argument("--port", type=int, default=os.environ.get("GRADIO_SERVER_PORT", "7860"), help="default: 7860")
+    made.add_argument("--host", default="0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1")  # noqa: S104
+    made.add_argument("--backbone", default="minilm-l6-qa", metavar="NAME", help="a name, a hub id, or a folder")
+    made.add_argument("--weights", type=Path, metavar="DIR", help="the folder that holds the backbone's checkpoint")
+    made.add_argument("--revision", metavar="COMMIT", help="the hub's commit, tag or branch of the backbone")
+    made.add_argument("--adapters", type=Path, default=ADAPTERS, metavar="DIR", help="where the variants' folders are")
+    made.add_argument("--squad", type=Path, metavar="FILE", help="SQuAD's validation questions, instead of the hub's")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""What the page asks: engines by backbone, the sources of questions, and answers. Knows nothing of the page."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
+from pathlib import Path
+
+from qa_compare import backbones, examples, readers
+from qa_compare.backbones import Availability
+from qa_compare.comparison import Comparison
+from qa_compare.engine import Engine, check
+from qa_compare.errors import UserError
+from qa_compare.examples import Answer, Example
+
+SAMPLE, SQUAD, UPLOAD = "sample", "squad", "upload"
+MAX_UPLOAD = 20 * 2**20  # bytes
+
+
+@dataclass(frozen=True)
+class Questions:
+    """The questions of one source; `note` says what of its file was left out, and why."""
+
+    label: str
+    examples: tuple[Example, ...]
+    note: str = ""
+
+    @cached_property
+    def by_id(self) -> dict[str, Example]:
+        return {example.id: example for example in self.examples}
+
+    @cached_property
+    def by_title(self) -> dict[str, list[Example]]:
+        """The articles in their order, each with its questions."""
+        articles: dict[str, list[Example]] = {}
+        for example in self.examples:
+            articles.setdefault(example.title, []).append(example)
+        return articles
+
+    def gold(self, id: str | None, passage: str, question: str) -> tuple[Answer, ...]:
+        """The gold answers of question `id`, as long as passage and question are still the ones they belong to."""
+        example = self.by_id.get(id or "")
+        if example is None or (example.passage, example.question) != (passage, question):
+            return ()
+        return example.answers
+
+
+class Service:
+    """One engine a backbone, shared by all visitors, and the questions there are.
+
+    `squad` is a file to take SQuAD's validation questions from instead of the hub.
+    """
+
+    def __init__(self, engines: Mapping[str, Engine], backbone: str, squad: Path | None = None) -> None:
+        self.engines = dict(engines)
+        self.backbone = backbone
+        self.squad = squad
+        self._warm: set[str] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def sources(self) -> list[tuple[str, str]]:
+        """(label, key) of the sources that are always listed; an upload joins them in its visitor's page."""
+        where = self.squad.name if self.squad else "Hugging Face hub"
+        return [("Built-in sample", SAMPLE), (f"SQuAD v1.1 validation ({where})", SQUAD)]
+
+    def questions(self, source: str, upload: str = "") -> Questions:
+        """The questions of a source; of `UPLOAD`, those of the file `upload`.
+
+        Raises:
+            UserError: the file holds no question that can be read, or the hub cannot be reached.
+        """
+        if source == UPLOAD:
+            return _read_file(Path(upload))
+        if source == SQUAD:
+            return _squad(self.squad)
+        return _sample()
+
+    def readiness(self, name: str) -> Availability:
+        """Whether a backbone can answer at once; its detail says with what, or what it would take. Asks no host."""
+        engine = self.engines[name]
+        if "located" not in vars(engine):  # else its weights were found, by way of an option, when the page started
+            weights = backbones.availability(name)
+            if not weights.ready:
+                return weights
+        broken = [variant.problem for variant in engine.variants if variant.problem]
+        if len(broken) == len(engine.variants):
+            return Availability(name, False, broken[0] or "")
+        return Availability(name, True, engine.source.description)
+
+    def compare(self, passage: str, question: str, backbone: str | None = None) -> Comparison:
+        """What the backbone's variants answer.
+
+        Raises:
+            UserError: an empty or too long passage or question, or a backbone whose weights are not at hand.
+        """
+        name = backbone or self.backbone
+        engine = self.engines[name]
+        check(passage, question)
+        if "located" not in vars(engine) and not (weights := backbones.availability(name)).ready:
+            raise UserError(weights.detail)
+        with self._lock:
+            if name not in self._warm:
+                # a first pass also pays for loading and warming up, which would count as the first column's time
+                engine.compare("Warming up.", "What is this?")
+                self._warm.add(name)
+        return engine.compare(passage, question)
+
+
+@cache
+def _sample() -> Questions:
+    return Questions("Built-in sample", tuple(examples.sample()))
+
+
+@lru_cache(maxsize=4)
+def _squad(file: Path | None) -> Questions:
+    found = readers.read_examples(file) if file else examples.squad_validation()
+    return Questions("SQuAD v1.1 validation", tuple(found))
+
+
+@lru_cache(maxsize=4)  # uploads never change: their folder is named after their bytes
+def _read_file(path: Path) -> Questions:
+    found = readers.check_file(path, limit_bytes=MAX_UPLOAD)
+    note = ""
+    if found.problems:
+        first, rest = found.problems[0], len(found.problems) - 1
+        more = f" ({rest:,} more like it)" if rest else ""
+        note = f"left out {first.row}: {first.message}{more}"
+        if not found.examples:
+            raise UserError(f"{path.name}: {first.row}: {first.message}{more}")
+    return Questions(path.name, tuple(found.examples), note)

@@ -1,0 +1,1 @@
+"""The page: components and wiring. What they show is computed elsewhere."""

@@ -1,0 +1,91 @@
+"""The page as a whole: its head, the backbone picker, the comparison, and the endpoint for programs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import gradio as gr
+from gradio.events import api
+
+from qa_compare.errors import UserError
+from qa_compare.service import Service
+from qa_compare.ui import cards, compare, theme
+
+TITLE = "QA Compare"
+_HEAD = f"""
+<h1>{TITLE}</h1>
+<p>One question about one passage, answered by the same model before and after tuning.</p>
+"""
+MAX_QUEUE = 64
+# all that use the models take turns: two at once would only slow each other down
+BUSY: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 1, "trigger_mode": "always_last"}
+
+
+def build_page(service: Service) -> gr.Blocks:
+    """The page; `launch_options` has the rest of its looks. Raises UserError where the built-in sample is missing."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+        with gr.Row(elem_id="head"):
+            gr.HTML(_HEAD, elem_id="title", apply_default_css=False)
+            with gr.Column(min_width=300):
+                backbone = gr.Dropdown(**backbones(service), label="Backbone", filterable=False)
+                about = backbone_note(service, service.backbone)
+                note = gr.HTML(about, elem_id="backbone-note", apply_default_css=False)
+        compare.build(page, service, backbone, BUSY)
+        backbone.input(
+            partial(backbone_note, service), backbone, note, api_visibility="private", show_progress="hidden"
+        )
+        api(partial_api(service), api_name="compare", concurrency_id="models", concurrency_limit=1)
+    return page.queue(max_size=MAX_QUEUE)
+
+
+def launch_options() -> dict[str, Any]:
+    """What Gradio takes at launch rather than when the page is built."""
+    return {
+        "theme": theme.theme(),
+        # in the head, since what is given as `css` is taken apart and put together again, and not all of it survives
+        "head": f"<style>{theme.css()}</style>",
+        "footer_links": ["api"],
+        "run_history": False,
+        "ssr_mode": False,
+    }
+
+
+def backbones(service: Service) -> dict[str, Any]:
+    """Choices and value of the backbone picker; each says whether it is at hand."""
+    ready = {True: "ready", False: "not ready"}
+    choices = [
+        (f"{engine.source.label} · {ready[service.readiness(name).ready]}", name)
+        for name, engine in service.engines.items()
+    ]
+    return {"choices": choices, "value": service.backbone}
+
+
+def backbone_note(service: Service, name: str) -> str:
+    """What a backbone is or, where it is not at hand, what it would take."""
+    availability = service.readiness(name)
+    return cards.notice(availability.detail if availability.ready else f"Not ready: {availability.detail}")
+
+
+def partial_api(service: Service) -> Any:
+    """The function behind `/compare`."""
+
+    def compare(passage: str, question: str) -> dict[str, Any]:
+        """Answer one question about one passage with every variant of the default backbone.
+
+        Parameters:
+            passage: the text to search, up to 200,000 characters
+            question: one question about it, up to 2,000 characters, of which 64 tokens are read
+        Returns:
+            question, agreement (one sentence), warnings, and variants: each with variant, label, answer, start, end,
+            confidence (0 to 1), latency_ms, candidates (the five best) and problem
+        """
+        for name, value in (("passage", passage), ("question", question)):
+            if not isinstance(value, str):  # whatever JSON brings
+                raise gr.Error(f"The {name} is not a text.", print_exception=False)
+        try:
+            return service.compare(passage, question).as_dict()
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return compare

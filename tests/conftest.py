@@ -1,0 +1,132 @@
+"""The page as it is served, and a Chromium to look at it with. Nothing in the suite asks the hub."""
+
+from __future__ import annotations
+
+import os
+
+# both are read when the libraries are imported
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import settings
+
+from qa_compare.backbones import ADAPTERS, BACKBONES
+from qa_compare.engine import Engine
+from qa_compare.service import Service
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+BACKBONE = "minilm-l6-qa"
+SHIPPED = ("base", "lora", "prompt-tuning")
+HOST = "127.0.0.1"
+# Chromium itself would otherwise look for updates
+QUIET = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+    --disable-component-update --disable-sync""".split()
+OpenPage = Callable[..., "Page"]
+
+settings.register_profile("shared-machine", deadline=None)  # a busy processor is no failure
+settings.load_profile("shared-machine")
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def service() -> Service:
+    """The real engines with the adapters of this checkout."""
+    if missing := [name for name in SHIPPED if not (ADAPTERS / BACKBONE / name / "variant.json").is_file()]:
+        pytest.skip(f"not in this checkout: the adapters {', '.join(missing)} of {BACKBONE}")
+    return Service({name: Engine(name) for name in BACKBONES}, BACKBONE)
+
+
+@pytest.fixture(scope="session")
+def served(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the running page."""
+    from qa_compare.ui.page import build_page, launch_options
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))  # uploads lie there
+        page = build_page(service)
+        options: dict[str, Any] = launch_options()
+        page.launch(server_name=HOST, server_port=free_port(), prevent_thread_lock=True, quiet=True, **options)
+        yield page.local_url
+        page.close(verbose=False)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        return int(listener.getsockname()[1])
+
+
+def chromium() -> str:
+    """The browser's path; without one, the test is skipped, or fails where a browser is required."""
+    named = os.environ.get("CHROMIUM") or "/usr/bin/chromium"
+    found = shutil.which(named)
+    if found:
+        return found
+    reason = f"there is no browser: {named} is not a program (CHROMIUM names another)"
+    if os.environ.get("QA_COMPARE_REQUIRE_BROWSER") == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")  # Playwright's event loop must be gone before other modules start their own
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=QUIET)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(served: str, browser: Browser) -> Iterator[OpenPage]:
+    """Opens the page in a window of its own; at the end, no window may have logged an error or asked another host."""
+    problems: list[str] = []
+    contexts = []
+
+    def look_at(request: Any) -> None:
+        if not request.url.startswith((served, "data:", "blob:")):
+            problems.append(f"asked for {request.url}")
+
+    def open_(width: int = 1440, theme: str = "light", height: int = 900) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce")
+        contexts.append(context)
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        page.on("request", look_at)
+        page.on("pageerror", lambda error: problems.append(f"raised {error}"))
+        page.on("dialog", lambda dialog: (problems.append(f"opened a dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("console", lambda line: problems.append(f"logged {line.text}") if line.type == "error" else None)
+        page.goto(f"{served}?__theme={theme}")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+@pytest.fixture(scope="session")
+def squad_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQuAD file of two questions, as a visitor would upload it."""
+    from qa_compare.examples import to_squad
+    from qa_compare.files import write_json
+    from tests import tiny
+
+    path = tmp_path_factory.mktemp("uploads") / "rivers.json"
+    write_json(path, to_squad(tiny.examples(2)))
+    return path
