@@ -7,10 +7,10 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app test lint format clean
+.PHONY: help app test lint format results screenshots clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 app: $(VENV)/.installed ## install what is needed and open the page at http://127.0.0.1:7860 (GRADIO_SERVER_PORT moves it)
 	@$(BIN)/python app.py
@@ -26,6 +26,12 @@ lint: $(VENV)/.installed-dev ## check style, format and types
 format: $(VENV)/.installed-dev ## put the code into the one format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+results: $(VENV)/.installed ## write the README's tables of results anew from adapters/*/*/metrics.json
+	@$(BIN)/python -m qa_compare results
+
+screenshots: $(VENV)/.installed-dev ## take the README's pictures of the page anew
+	@CHROMIUM="$$(.ci/chromium $(BIN)/python)" $(BIN)/python -m docs.screenshots
 
 clean: ## remove the virtual environment and the tools' caches; runs/ stays
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
