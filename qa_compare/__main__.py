@@ -1,7 +1,8 @@
-"""The command line: python -m qa_compare ask | predict | evaluate | export-base.
+"""The command line: python -m qa_compare ask | predict | evaluate | paired | results | export-base.
 
-Exit status: 0, 2 for bad input (one line on standard error), 130 when interrupted. What a command does is in `cli.py`,
-imported with torch and the rest only once its arguments are known to be right: `--help` answers at once.
+Exit status: 0, 1 for a check that fails, 2 for bad input (one line on standard error), 130 when interrupted. What a
+command does is in `cli.py` and `cli_measure.py`, imported with torch and the rest only once its arguments are known to
+be right: `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; `argv` is without the program's name. Returns the exit status."""
     try:
         arguments = parser().parse_args(argv)
-        _run(arguments)
+        status = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         # the reader (head, less) is gone: what is still buffered has nowhere to go, and that is no error
@@ -43,19 +44,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("qa_compare: interrupted", file=sys.stderr)
         return 130
-    return 0
+    return status
 
 
-def _run(arguments: argparse.Namespace) -> None:
-    from qa_compare import cli
+def _run(arguments: argparse.Namespace) -> int:
+    from qa_compare import cli, cli_measure
 
+    if arguments.command == "results":
+        return 0 if cli_measure.results(arguments) else 1
     commands = {
         "ask": cli.ask,
         "predict": cli.predict,
-        "evaluate": cli.evaluate,
+        "evaluate": cli_measure.evaluate,
+        "paired": cli_measure.paired,
         "export-base": cli.export_base,
     }
     commands[arguments.command](arguments)
+    return 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -82,7 +87,16 @@ def parser() -> argparse.ArgumentParser:
 
     evaluate = commands.add_parser("evaluate", parents=[common], help="measure a variant on a file of questions")
     _add_file(evaluate)
-    evaluate.add_argument("--output", type=Path, metavar="METRICS.json", help="also write the scores, in percent")
+    _add_results(evaluate)
+
+    paired = commands.add_parser("paired", help="how far every two measured variants of a backbone are apart")
+    _add_backbone(paired)
+    _add_adapters(paired)
+    paired.add_argument("--json", action="store_true", help="print one JSON list, an object for every two variants")
+
+    results = commands.add_parser("results", help="write the README's tables of results from adapters/*/*/metrics.json")
+    _add_adapters(results)
+    results.add_argument("--check", action="store_true", help="write nothing; exit status 1 where they are stale")
 
     export = commands.add_parser("export-base", help="write a backbone's base as an ordinary checkpoint")
     export.add_argument("backbone", metavar="BACKBONE", help="for example minilm-l6-qa")
@@ -93,12 +107,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _common() -> _Parser:
     common = _Parser(add_help=False)
-    common.add_argument(
-        "--backbone",
-        default="minilm-l6-qa",
-        metavar="NAME",
-        help="minilm-l6-qa (default), minilm-l6, bert-tiny, or the hub id or folder of another BERT-family encoder",
-    )
+    _add_backbone(common)
     _add_source(common)
     common.add_argument(
         "--precision",
@@ -112,9 +121,37 @@ def _common() -> _Parser:
     return common
 
 
+def _add_results(evaluate: argparse.ArgumentParser) -> None:
+    add = evaluate.add_argument
+    add("--output", type=Path, metavar="METRICS.json", help="also write the scores, in percent")
+    add("--predictions", type=Path, metavar="OUT.parquet", help="also write a row a question: its answer and scores")
+    add("--save", action="store_true", help="write both into the variant's folder, and its model card anew")
+    scorer = evaluate.add_mutually_exclusive_group()
+    scorer.add_argument(
+        "--bertscore-model",
+        metavar="MODEL",
+        help="BERTScore's encoder: a hub id such as roberta-large, or a folder (default: all-MiniLM-L6-v2)",
+    )
+    scorer.add_argument("--no-bertscore", action="store_true", help="leave BERTScore out")
+    add("--runs", type=Path, metavar="DIR", help="where a cut evaluation goes on from (default: runs/ beside this)")
+
+
+def _add_backbone(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backbone",
+        default="minilm-l6-qa",
+        metavar="NAME",
+        help="minilm-l6-qa (default), minilm-l6, bert-tiny, or the hub id or folder of another BERT-family encoder",
+    )
+
+
 def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, metavar="DIR", help="the folder that holds the backbone's checkpoint")
     parser.add_argument("--revision", metavar="COMMIT", help="the hub's commit, tag or branch of the backbone")
+    _add_adapters(parser)
+
+
+def _add_adapters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--adapters", type=Path, metavar="DIR", help="where the variants' folders are (default: adapters/ beside this)"
     )

@@ -35,13 +35,20 @@ class BertScorer:
     """One encoder. Cheap to make: its weights are read at the first score.
 
     `folder` holds config.json, model.safetensors and the tokenizer; `layers` counts the layers that are used, all of
-    them if it is None; `name` is the hub id where the folder is a copy of the hub's.
+    them if it is None; `name` is the hub id where the folder is a copy of the hub's, `label` what people call it.
     """
 
     def __init__(
-        self, folder: Path, layers: int | None = None, *, name: str | None = None, batch_size: int = 64
+        self,
+        folder: Path,
+        layers: int | None = None,
+        *,
+        name: str | None = None,
+        label: str | None = None,
+        batch_size: int = 64,
     ) -> None:
         self.folder, self.batch_size = Path(folder), batch_size
+        self.label = label or name or self.folder.name
         self._layers, self._name = layers, name
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -52,6 +59,13 @@ class BertScorer:
         if self._layers is not None and not 1 <= self._layers <= available:
             raise UserError(f"BERTScore's encoder {self.folder} has {available} layers, not {self._layers}")
         return self._layers or available
+
+    @property
+    def encoder(self) -> str:
+        """In words what `hash` names, to stand beside a score."""
+        available = self._config.num_hidden_layers
+        layer = "last layer" if self.layers == available else f"layer {self.layers} of {available}"
+        return f"{self.label}, {layer}, no rescaling, best over the gold answers"
 
     @cached_property
     def hash(self) -> str:
@@ -179,7 +193,7 @@ def open_scorer(model: str | None = None) -> BertScorer:
         UserError: it is neither a folder nor a hub id, or its weights cannot be had.
     """
     if model is None:
-        return BertScorer(backbones.locate(backbones.BACKBONES["minilm-l6"]).folder)
+        return BertScorer(backbones.locate(backbones.BACKBONES["minilm-l6"]).folder, label="all-MiniLM-L6-v2")
     if model and Path(model).is_dir():
         return BertScorer(backbones.locate(backbones.Backbone(model, model, "", folder=Path(model))).folder)
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", model):

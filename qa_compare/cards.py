@@ -1,15 +1,20 @@
-"""The model card of a variant, generated from its `variant.json`, `run.json` and `metrics.json`."""
+"""The model card of a variant, generated from its `variant.json`, `run.json` and `metrics.json`.
+
+Its metadata is the Hugging Face hub's: https://huggingface.co/docs/hub/model-cards, scores as a model-index.
+"""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qa_compare.backbones import Backbone
-from qa_compare.errors import UserError
+from qa_compare.examples import SQUAD_VALIDATION
 from qa_compare.files import read_json, write_text
-from qa_compare.variants import BEFORE_PASSAGE, END_OF_TABLE
+from qa_compare.variants import BEFORE_PASSAGE, END_OF_TABLE, NO_POSITIONS
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
 
 _USE = {
     "base": (
@@ -25,19 +30,48 @@ _USE = {
         "Plain PEFT loads it onto {base}, but needs this project's `QAPeftModel` to keep segments and positions: the "
         "virtual tokens sit at the end of the position table and the passage keeps its own positions."
     ),
+    NO_POSITIONS: (
+        "Plain PEFT loads it onto {base}, but needs this project's `QAPeftModel` to keep segments and positions: the "
+        "virtual keys and values take no positions and the passage keeps its own."
+    ),
     BEFORE_PASSAGE: (
         "Plain PEFT loads it onto {base}, but needs this project's `QAPeftModel` to keep segments. The virtual tokens "
         "sit before the passage and move its positions, as PEFT has it."
     ),
 }
+_SCORES = (("exact_match", "exact match"), ("f1", "F1"), ("bertscore", "BERTScore"))
+# by file name, as run.json has it; other files are the reader's own
+_SOURCES = {
+    "amazon_reviews_v1.0.json": "squadshifts",
+    "reddit_v1.0.json": "squadshifts",
+    "new_wiki_v1.0.json": "squadshifts",
+    "qamr_dev_filtered.json": "qamr",
+}
+_LICENCES = {
+    "squadshifts": "[SQuADShifts](https://modestyachts.github.io/squadshifts-website/): CC BY 4.0",
+    "qamr": "[QAMR](https://github.com/uwnlp/qamr): MIT",
+    "squad": "[SQuAD v1.1](https://rajpurkar.github.io/SQuAD-explorer/): CC BY-SA 4.0",
+}
+_LIMITS = """\
+## Limits
+
+- Extractive: the answer is a stretch of the passage, and there is always one. It does not recognise a question that the
+  passage does not answer.
+- English. The encoder is small; larger ones answer better. A question is read up to 64 tokens.
+- Confidence compares the answers within one passage: it is no probability that the passage tells the truth.
+- Nothing was filtered for the biases of the texts it was trained on."""
 
 
 def write_card(folder: Path, backbone: Backbone) -> None:
-    """Write `README.md` in a variant's folder. What has not been measured is left out."""
+    """Write `README.md` in a variant's folder. What has not been measured is left out.
+
+    Raises:
+        UserError: no `variant.json`, a damaged file of the three, or the card cannot be written.
+    """
     variant = read_json(folder / "variant.json")
     run, metrics = _optional(folder / "run.json"), _optional(folder / "metrics.json")
     parts = [
-        _front_matter(variant, backbone, metrics),
+        _front_matter(variant, backbone, metrics, f"{folder.name} on {backbone.name}"),
         f"# {variant['label']} on {backbone.label}",
         _summary(variant, run),
     ]
@@ -46,27 +80,50 @@ def write_card(folder: Path, backbone: Backbone) -> None:
     parts.append(f"## Use\n\n{_use(variant, backbone)}")
     if run:
         parts.append(_training(run))
+    parts.append(_LIMITS)
+    parts.append(_licences(run, metrics))
     write_text(folder / "README.md", "\n\n".join(parts) + "\n")
 
 
 def _optional(path: Path) -> dict[str, Any]:
-    try:
-        return read_json(path)
-    except UserError:
-        return {}
+    return read_json(path) if path.exists() else {}
 
 
-def _front_matter(variant: dict[str, Any], backbone: Backbone, metrics: dict[str, Any]) -> str:
-    tags = ["question-answering", "extractive-qa", variant["method"]]
-    lines = ["---", "license: apache-2.0", "language: en", "pipeline_tag: question-answering"]
-    if backbone.hub_id:
-        lines.append(f"base_model: {backbone.hub_id}")
-    if "adapter_model.safetensors" in variant["sha256"]:
-        lines.append("library_name: peft")
-    lines.append(f"tags: {json.dumps(tags)}")
-    if metrics:
-        lines.append('metrics: ["exact_match", "f1"]')
-    return "\n".join([*lines, "---"])
+def _front_matter(variant: dict[str, Any], backbone: Backbone, metrics: dict[str, Any], name: str) -> str:
+    from huggingface_hub import ModelCardData
+
+    data = ModelCardData(
+        license="apache-2.0",
+        language="en",
+        pipeline_tag="question-answering",
+        base_model=backbone.hub_id,
+        library_name="peft" if "adapter_model.safetensors" in variant["sha256"] else None,
+        tags=["question-answering", "extractive-qa", variant["method"]],
+        metrics=["exact_match", "f1"] if metrics else None,
+        model_name=name if metrics else None,
+        eval_results=_model_index(metrics) if metrics else None,
+    )
+    return f"---\n{data.to_yaml()}\n---"
+
+
+def _model_index(metrics: dict[str, Any]) -> list[EvalResult]:
+    from huggingface_hub import EvalResult
+
+    squad = metrics["dataset"]["fingerprint"] == SQUAD_VALIDATION
+    return [
+        EvalResult(
+            task_type="question-answering",
+            # the hub wants the id of one of its data sets, and a file's own name where it is none
+            dataset_type="rajpurkar/squad" if squad else metrics["dataset"]["name"],
+            dataset_name="SQuAD v1.1" if squad else metrics["dataset"]["name"],
+            dataset_split="validation" if squad else None,
+            metric_type=key,
+            metric_name=f"{label} ({metrics[key]['encoder']})" if "encoder" in metrics[key] else label,
+            metric_value=round(metrics[key]["value"], 2),
+        )
+        for key, label in _SCORES
+        if key in metrics
+    ]
 
 
 def _summary(variant: dict[str, Any], run: dict[str, Any]) -> str:
@@ -84,12 +141,39 @@ def _results(metrics: dict[str, Any]) -> str:
     dataset = metrics["dataset"]
     lines = [f"## Results\n\n{dataset['name']}, {dataset['questions']:,} questions, in percent.\n"]
     lines += ["| metric | value | 95 % interval |", "|---|---|---|"]
-    for key, label in (("exact_match", "exact match"), ("f1", "F1"), ("bertscore", "BERTScore")):
+    for key, label in _SCORES:
         if key in metrics:
             value = metrics[key]
             interval = f"{value['low']:.1f} to {value['high']:.1f}" if "low" in value else "–"
             lines.append(f"| {label} | {value['value']:.1f} | {interval} |")
+    if "encoder" in metrics.get("bertscore", {}):
+        lines.append(f"\nBERTScore by {metrics['bertscore']['encoder']}. Other encoders give other scores.")
+    if "calibration" in metrics:
+        lines.append(f"\n{_calibration(metrics['calibration'])}")
     return "\n".join(lines)
+
+
+def _calibration(found: dict[str, Any]) -> str:
+    after, before = found["after"]["overall"], found["before"]["overall"]
+    return (
+        f"Confidence misses the chance of an exact match by {after:.1f} points on average (expected calibration "
+        f"error), at a temperature of {found['temperature']:.2f}; by {before:.1f} at 1."
+    )
+
+
+def _licences(run: dict[str, Any], metrics: dict[str, Any]) -> str:
+    """The data's, by the names of the files: of this run, of those it continued, and of the evaluation."""
+    used, unknown = [], []
+    while run:
+        files = [file["name"] for file in run["data"]["train_files"]]
+        used += [_SOURCES[name] for name in files if name in _SOURCES] or ([] if files else ["squad"])
+        unknown += [name for name in files if name not in _SOURCES]
+        run = run.get("continued_from") or {}
+    lines = [f"- Trained on {_LICENCES[name]}." for name in dict.fromkeys(used)]
+    lines += [f"- Trained on `{name}`: ask whoever made it." for name in dict.fromkeys(unknown)]
+    if metrics.get("dataset", {}).get("fingerprint") == SQUAD_VALIDATION:
+        lines.append(f"- Evaluated on {_LICENCES['squad']}. No text of it is in this folder.")
+    return "\n".join(["## Licences\n", "- These weights: Apache-2.0.", *lines])
 
 
 def _use(variant: dict[str, Any], backbone: Backbone) -> str:

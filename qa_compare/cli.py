@@ -1,4 +1,7 @@
-"""What the commands of `python -m qa_compare` do. Results go to standard output, progress to standard error."""
+"""What `ask`, `predict` and `export-base` do, and what all commands share; `cli_measure.py` has the others.
+
+Results go to standard output, progress to standard error.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,13 @@ import argparse
 import json
 import os
 import sys
-import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qa_compare.errors import UserError
-from qa_compare.examples import Example, fingerprint
 from qa_compare.files import read_bytes, write_json
 from qa_compare.readers import read_examples
 
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
     from qa_compare.comparison import Comparison, VariantAnswer
     from qa_compare.engine import Engine
 
+Progress = Callable[[int, int], None]
+
 
 def ask(arguments: argparse.Namespace) -> None:
     """Print what each variant answers, as a table or as JSON."""
     question = _utf8(arguments.question, "--question")
     passage = _utf8(arguments.passage, "--passage") if arguments.passage_file is None else _read(arguments.passage_file)
     names = None if arguments.variants is None else _names(arguments.variants)
-    comparison = _engine(arguments).compare(passage, question, names)
+    comparison = open_engine(arguments).compare(passage, question, names)
     if all(answer.problem for answer in comparison.answers):
         raise UserError(str(comparison.answers[0].problem))
     if arguments.json:
@@ -40,26 +43,15 @@ def ask(arguments: argparse.Namespace) -> None:
 
 def predict(arguments: argparse.Namespace) -> None:
     """Write `{id: answer}` for every question of a file."""
-    _check_output(arguments.output, arguments.file)
+    check_output("--output", arguments.output, arguments.file)
     examples = read_examples(arguments.file)
-    answers, _seconds = _answers(_engine(arguments), examples, arguments.variant)
+    engine = open_engine(arguments)
+    engine.model(arguments.variant)
+    with progress_bar(len(examples), arguments.variant) as progress:
+        predictions = engine.predict(examples, arguments.variant, top=1, progress=progress)
+    answers = {prediction.id: prediction.answer for prediction in predictions}
     write_json(arguments.output, answers)
     print(f"wrote {len(answers):,} answers to {arguments.output}")
-
-
-def evaluate(arguments: argparse.Namespace) -> None:
-    """Print exact match and F1 on a file of questions with gold answers."""
-    if arguments.output:
-        _check_output(arguments.output, arguments.file)
-    examples = read_examples(arguments.file)
-    if not any(example.answers for example in examples):
-        raise UserError(f"{arguments.file}: no question has a gold answer to measure against")
-    metrics = _measure(_engine(arguments), examples, arguments.variant, arguments.file.name)
-    if arguments.output:
-        write_json(arguments.output, metrics)
-    print(f"questions    {len(examples):>6,}")
-    print(f"exact match  {metrics['exact_match']['value']:>6.2f}")
-    print(f"F1           {metrics['f1']['value']:>6.2f}")
 
 
 def export_base(arguments: argparse.Namespace) -> None:
@@ -70,23 +62,29 @@ def export_base(arguments: argparse.Namespace) -> None:
     export(
         arguments.backbone,
         arguments.output,
-        adapters=_adapters(arguments),
+        adapters=adapters_folder(arguments),
         weights=arguments.weights,
         revision=arguments.revision,
     )
     print(f"wrote {arguments.backbone} to {arguments.output}")
 
 
-def _engine(arguments: argparse.Namespace) -> Engine:
+def open_engine(arguments: argparse.Namespace, device: str | None = None) -> Engine:
+    """The engine that the options of a command describe, on `device` or the one it chooses itself.
+
+    Raises:
+        UserError: an unknown backbone or precision, or no folder where --adapters says.
+    """
     from qa_compare.engine import Engine
 
     engine = Engine(
         arguments.backbone,
-        adapters=_adapters(arguments),
+        adapters=adapters_folder(arguments),
         weights=arguments.weights,
         revision=arguments.revision,
         precision=arguments.precision,
         batch_size=arguments.batch_size,
+        device=device or "auto",
     )
     _hide_loading_bars()
     return engine
@@ -99,7 +97,8 @@ def _hide_loading_bars() -> None:
     disable_progress_bar()
 
 
-def _adapters(arguments: argparse.Namespace) -> Path:
+def adapters_folder(arguments: argparse.Namespace) -> Path:
+    """Where the variants' folders are. Raises UserError where --adapters names none."""
     from qa_compare.backbones import ADAPTERS
 
     if arguments.adapters and not arguments.adapters.is_dir():
@@ -107,38 +106,27 @@ def _adapters(arguments: argparse.Namespace) -> Path:
     return arguments.adapters or ADAPTERS
 
 
-def _answers(engine: Engine, examples: list[Example], variant: str) -> tuple[dict[str, str], float]:
-    """The best answer by question id, and the seconds that took without loading the weights."""
-    engine.model(variant)
-    begin = time.perf_counter()
-    with _progress(len(examples), variant) as progress:
-        predictions = engine.predict(examples, variant, top=1, progress=progress)
-    return {prediction.id: prediction.answer for prediction in predictions}, time.perf_counter() - begin
-
-
-def _measure(engine: Engine, examples: list[Example], variant: str, name: str) -> dict[str, Any]:
-    """The object of `metrics.json`: scores in percent, over all questions."""
-    from qa_compare.scoring import score
-
-    answers, seconds = _answers(engine, examples, variant)
-    scores = score(answers, examples)
-    return {
-        "dataset": {"name": name, "fingerprint": fingerprint(examples), "questions": len(examples)},
-        "exact_match": {"value": 100 * float(scores.exact_match.mean())},
-        "f1": {"value": 100 * float(scores.f1.mean())},
-        "questions_per_second": len(examples) / seconds,
-    }
-
-
 @contextmanager
-def _progress(total: int, label: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(
+    total: int | None, label: str, *, found: int = 0, unit: str = "questions", shown: bool = True
+) -> Iterator[Progress]:
+    """A bar with the time left on standard error, moved by `progress(done, total)`; `found` were done before it."""
     from tqdm import tqdm
 
     # a log file gets a line now and then, a terminal a moving bar
     interval = 0.1 if sys.stderr.isatty() else 30
-    with tqdm(total=total, desc=label, unit=" questions", file=sys.stderr, mininterval=interval) as bar:
+    with tqdm(
+        total=total,
+        initial=found,
+        desc=label,
+        unit=f" {unit}",
+        file=sys.stderr,
+        mininterval=interval,
+        disable=not shown,
+    ) as bar:
 
-        def advance(done: int, _total: int) -> None:
+        def advance(done: int, total: int) -> None:
+            bar.total = total
             bar.update(done - bar.n)
 
         yield advance
@@ -203,13 +191,17 @@ def _read(path: Path) -> str:
         raise UserError(f"--passage-file {path} is not UTF-8 text (byte {error.start})") from error
 
 
-def _check_output(path: Path, source: Path) -> None:
-    """Refuse an output that cannot be written before the long work, not after it."""
+def check_output(option: str, path: Path, *sources: Path) -> None:
+    """Refuse an output that cannot be written before the long work, not after it.
+
+    Raises:
+        UserError: it is no ordinary file, one of the `sources`, or in a folder that cannot be written.
+    """
     if path.exists() and not path.is_file():
-        raise UserError(f"--output {path} is {'a folder' if path.is_dir() else 'not an ordinary file'}")
-    if path.exists() and source.exists() and path.samefile(source):
-        raise UserError(f"--output {path} would overwrite the questions")
+        raise UserError(f"{option} {path} is {'a folder' if path.is_dir() else 'not an ordinary file'}")
+    if any(path.exists() and source.exists() and path.samefile(source) for source in sources):
+        raise UserError(f"{option} {path} would overwrite the questions")
     if not path.parent.is_dir():
-        raise UserError(f"--output {path}: there is no folder {path.parent}")
+        raise UserError(f"{option} {path}: there is no folder {path.parent}")
     if not os.access(path.parent, os.W_OK):
-        raise UserError(f"--output {path}: the folder {path.parent} cannot be written")
+        raise UserError(f"{option} {path}: the folder {path.parent} cannot be written")

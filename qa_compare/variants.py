@@ -26,8 +26,9 @@ LABELS = {
     "full": "Full fine-tuning",
 }
 ADAPTER_FILE, HEAD_FILE = "adapter_model.safetensors", "head.safetensors"
-# where a prompt's virtual tokens sit: at the end of the position table, or before the passage, which moves it
-END_OF_TABLE, BEFORE_PASSAGE = "end-of-table", "before-passage"
+# where virtual tokens sit: a prompt's at the end of the position table; a prefix's, mere keys and values, nowhere; or,
+# as PEFT has both, before the passage, which moves it
+END_OF_TABLE, NO_POSITIONS, BEFORE_PASSAGE = "end-of-table", "none", "before-passage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,8 @@ def _read(folder: Path, backbone: Backbone) -> Variant:
             raise UserError(f'{folder.name}/variant.json: "{key}" is missing or of the wrong type')
     if data["backbone"] != backbone.name:
         raise UserError(f"{folder.name} was made for the backbone {data['backbone']}, not for {backbone.name}")
+    if data.get("virtual_positions") not in (None, END_OF_TABLE, NO_POSITIONS, BEFORE_PASSAGE):
+        raise UserError(f'{folder.name}/variant.json: unknown "virtual_positions" {data["virtual_positions"]!r}')
     temperature = float(data["temperature"])
     if not (math.isfinite(temperature) and temperature > 0):
         raise UserError(f'{folder.name}/variant.json: "temperature" must be a positive number')

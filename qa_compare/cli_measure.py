@@ -1,0 +1,161 @@
+"""What `evaluate`, `paired` and `results` do. Results go to standard output, progress to standard error."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qa_compare.cli import adapters_folder, check_output, open_engine, progress_bar
+from qa_compare.errors import UserError
+from qa_compare.examples import Example, fingerprint
+from qa_compare.readers import read_examples
+from qa_compare.runs import METRICS, PREDICTIONS, write_metrics, write_predictions
+
+if TYPE_CHECKING:
+    from qa_compare.bertscore import BertScorer
+    from qa_compare.engine import Engine
+    from qa_compare.evaluation import Evaluation
+    from qa_compare.records import Estimate
+    from qa_compare.resumable import Pass
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Measure a variant on a file of questions with gold answers; goes on where an earlier call was cut."""
+    from qa_compare.processes import team
+    from qa_compare.resumable import Work, key
+
+    for option, path in (("--output", arguments.output), ("--predictions", arguments.predictions)):
+        if path:
+            check_output(option, path, arguments.file)
+    if arguments.output and arguments.output == arguments.predictions:
+        raise UserError("--output and --predictions name the same file")
+    examples = read_examples(arguments.file)
+    if not any(example.answers for example in examples):
+        raise UserError(f"{arguments.file}: no question has a gold answer to measure against")
+    together = team()
+    engine = open_engine(arguments, together.device)
+    engine.precision = together.gather([engine.precision])[0]  # "auto" is measured, and must not come out two ways
+    folder = _folder(arguments, engine)
+    scorer = _scorer(arguments)
+    partial = _runs(arguments) / "evaluate" / key(engine, arguments.variant, fingerprint(examples))
+    work = Work(engine, examples, arguments.variant, partial, together)
+    with progress_bar(work.total, arguments.variant, found=work.found, shown=together.main) as progress:
+        result = work.run(progress)
+    if together.main:
+        evaluation = _scored(arguments, engine, examples, result, scorer)
+        _write(arguments, engine, evaluation, folder)
+        print(_summary(evaluation))
+    together.leave()
+    work.forget()
+
+
+def _folder(arguments: argparse.Namespace, engine: Engine) -> Path | None:
+    """The variant's folder where it is to be written to."""
+    variant = engine.variant(arguments.variant)
+    if not arguments.save:
+        return None
+    if variant.folder is None:
+        raise UserError(f"--save: {variant.name} of {engine.backbone} has no folder; use --output and --predictions")
+    for name in (PREDICTIONS, METRICS, "README.md"):
+        check_output("--save", variant.folder / name)
+    return variant.folder
+
+
+def _runs(arguments: argparse.Namespace) -> Path:
+    from qa_compare.backbones import ADAPTERS
+
+    folder: Path = arguments.runs or ADAPTERS.parent / "runs"
+    return folder
+
+
+def _scorer(arguments: argparse.Namespace) -> BertScorer | None:
+    from qa_compare.bertscore import open_scorer
+
+    return None if arguments.no_bertscore else open_scorer(arguments.bertscore_model)
+
+
+def _scored(
+    arguments: argparse.Namespace, engine: Engine, examples: list[Example], result: Pass, scorer: BertScorer | None
+) -> Evaluation:
+    from qa_compare import evaluation
+
+    with progress_bar(None, "BERTScore", unit="pairs", shown=scorer is not None) as progress:
+        return evaluation.evaluate(
+            examples,
+            result,
+            name=arguments.file.name,
+            temperature=engine.variant(arguments.variant).temperature,
+            precision=engine.precision,
+            scorer=scorer,
+            progress=progress,
+        )
+
+
+def _write(arguments: argparse.Namespace, engine: Engine, evaluation: Evaluation, folder: Path | None) -> None:
+    from qa_compare.cards import write_card
+
+    tables, metrics = [arguments.predictions], [arguments.output]
+    if folder:
+        tables.append(folder / PREDICTIONS)
+        metrics.append(folder / METRICS)
+    for path in filter(None, tables):
+        write_predictions(path, evaluation.predictions)
+    for path in filter(None, metrics):
+        write_metrics(path, evaluation.metrics)
+    if folder:
+        write_card(folder, engine.source)
+
+
+def _summary(evaluation: Evaluation) -> str:
+    metrics = evaluation.metrics
+    calibration = metrics.calibration
+    lines = [
+        f"questions          {metrics.dataset.questions:>6,}  {metrics.questions_per_second:,.1f} a second",
+        f"exact match        {_estimate(metrics.exact_match)}",
+        f"F1                 {_estimate(metrics.f1)}",
+    ]
+    if metrics.bertscore:
+        lines.append(f"BERTScore          {_estimate(metrics.bertscore)}  {metrics.bertscore.encoder}")
+    lines.append(
+        f"calibration error  {calibration.after.overall:>6.2f}  at temperature {calibration.temperature:.2f}"
+        f" ({calibration.before.overall:.2f} at 1)"
+    )
+    return "\n".join(lines)
+
+
+def _estimate(found: Estimate) -> str:
+    return f"{found.value:>6.2f}  [{found.low:.2f}, {found.high:.2f}]"
+
+
+def paired(arguments: argparse.Namespace) -> None:
+    """Print the difference of every two variants from their saved predictions, in words or as JSON."""
+    from qa_compare.backbones import get
+    from qa_compare.paired import pairs, saved
+
+    backbone = get(arguments.backbone)
+    tables = saved(backbone, adapters_folder(arguments))
+    found = pairs(tables)
+    if not found:
+        raise UserError(
+            f"no two variants of {backbone.name} have predictions on the same questions "
+            f"(found: {', '.join(tables) or 'none'}): python -m qa_compare evaluate FILE --variant NAME --save"
+        )
+    if arguments.json:
+        print(json.dumps([pair.as_dict() for pair in found], indent=2, ensure_ascii=True))
+        return
+    print("\n\n".join("\n".join(pair.sentences) for pair in found))
+
+
+def results(arguments: argparse.Namespace) -> bool:
+    """Bring the README's tables up to date, or only look; False where a check finds them stale."""
+    from qa_compare.results import README, update
+
+    current = update(README, adapters_folder(arguments), check=arguments.check)
+    if not arguments.check:
+        print(f"{README.name} {'was up to date' if current else 'is rewritten'}")
+    elif not current:
+        print(f"{README.name} does not show what the metrics.json files say: make results", file=sys.stderr)
+    return current or not arguments.check

@@ -1,0 +1,108 @@
+"""The README's tables of results, made from every variant's `metrics.json`, with the figures they are set against."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qa_compare import backbones, variants
+from qa_compare.errors import UserError
+from qa_compare.examples import SQUAD_VALIDATION
+from qa_compare.files import read_bytes, write_text
+from qa_compare.records import Estimate, Metrics
+from qa_compare.runs import METRICS, read_metrics, read_run
+
+README = Path(__file__).parent.parent / "README.md"
+
+_MARKED = re.compile(r"(?P<begin><!-- results\b.*?-->\n)(?P<body>.*?)(?P<end><!-- /results -->)", re.DOTALL)
+_OTHERS = """\
+For comparison. The report's figures are on its 200 questions, by its procedure; its BERTScore is by `roberta-large`,
+which no score above can be compared with. The published systems answered the same 10,570 questions.
+
+| | exact match | F1 | BERTScore by `roberta-large` |
+|---|--:|--:|--:|
+| the report: base | 0.0 | 0.89 | 10.12 |
+| the report: LoRA | 24.0 | 32.6 | 72.2 |
+| the report: prompt tuning | 0.0 | 1.91 | 58.6 |
+| logistic regression baseline | 40.14 | 50.98 | – |
+| Match-LSTM, ensemble | 67.63 | 76.76 | – |
+| BERT, ensemble | 86.21 | 92.20 | – |
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One variant with its scores; `trained` counts its trained parameters where the run is recorded."""
+
+    backbone: str
+    label: str
+    metrics: Metrics
+    trained: int | None
+
+
+def rows(adapters: Path, fingerprint: str = SQUAD_VALIDATION) -> list[Row]:
+    """Every variant that was measured on that data set, not only those that can be loaded, in the page's order.
+
+    Raises:
+        UserError: a damaged `metrics.json` or `run.json`.
+    """
+    order = {name: place for place, name in enumerate(backbones.BACKBONES)}
+    names = {path.parent.parent.name for path in adapters.glob(f"*/*/{METRICS}")}
+    found = []
+    for name in sorted(names, key=lambda name: (order.get(name, len(order)), name)):
+        backbone = backbones.BACKBONES.get(name, backbones.Backbone(name, name, ""))
+        for variant in variants.discover(backbone, adapters):
+            metrics = read_metrics(variant.folder) if variant.folder else None
+            if variant.folder and metrics and metrics.dataset.fingerprint == fingerprint:
+                run = read_run(variant.folder)
+                found.append(Row(name, variant.label, metrics, run.trainable_parameters if run else None))
+    return found
+
+
+def tables(found: Sequence[Row]) -> str:
+    """The Markdown that stands between the markers: the variants' rows, and below them the figures of others.
+
+    Each BERTScore encoder has a column of its own: scores of two hashes are never in one.
+    """
+    if not found:
+        return f"No variant has been measured on all of it yet.\n\n{_OTHERS}"
+    scorers = {row.metrics.bertscore.hash: row.metrics.bertscore.encoder for row in found if row.metrics.bertscore}
+    # only a number tells columns apart when two encoders have the same description
+    titles = [f"BERTScore {number}" if len(scorers) > 1 else "BERTScore" for number in range(1, len(scorers) + 1)]
+    lines = [_line("backbone", "variant", "exact match", "F1", *titles, "trained parameters")]
+    lines.append("|---|---|" + "--:|" * (len(scorers) + 3))
+    for row in found:
+        scored = row.metrics.bertscore
+        meaning = [_estimate(scored if scored and scored.hash == one else None) for one in scorers]
+        trained = "–" if row.trained is None else f"{row.trained:,}"
+        exact, f1 = _estimate(row.metrics.exact_match), _estimate(row.metrics.f1)
+        lines.append(_line(f"`{row.backbone}`", row.label, exact, f1, *meaning, trained))
+    lines += ["", "In percent, with 95 % bootstrap intervals over questions."]
+    lines += [f"{title}: {text} (`{one}`)." for title, (one, text) in zip(titles, scorers.items(), strict=True)]
+    return "\n".join(lines) + f"\n\n{_OTHERS}"
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _estimate(found: Estimate | None) -> str:
+    return "–" if found is None else f"{found.value:.1f} [{found.low:.1f}, {found.high:.1f}]"
+
+
+def update(readme: Path, adapters: Path, *, check: bool = False, fingerprint: str = SQUAD_VALIDATION) -> bool:
+    """Write the tables between the README's markers; with `check`, only look. Whether they were up to date.
+
+    Raises:
+        UserError: the README has no markers, a file is damaged or cannot be written.
+    """
+    text = read_bytes(readme).decode("utf-8")
+    if not _MARKED.search(text):
+        raise UserError(f"{readme} has no lines <!-- results … --> and <!-- /results -->")
+    body = tables(rows(adapters, fingerprint))
+    new = _MARKED.sub(lambda found: f"{found['begin']}\n{body}\n{found['end']}", text)
+    if new != text and not check:
+        write_text(readme, new)
+    return new == text

@@ -1,0 +1,171 @@
+"""What a training run and an evaluation leave in a variant's folder, read and written here and nowhere else.
+
+`metrics.json`, `run.json` and `log.jsonl` become frozen records, `predictions.parquet` columns; a damaged file is a
+UserError that names it. `run.json` and `log.jsonl` are written by `train/`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qa_compare.errors import UserError
+from qa_compare.examples import Example
+from qa_compare.files import atomic, parse_json, read_bytes, read_json, write_json
+from qa_compare.records import Event, Metrics, PredictionTable, Run
+from qa_compare.structure import structured
+
+METRICS, PREDICTIONS, RUN, LOG = "metrics.json", "predictions.parquet", "run.json", "log.jsonl"
+_ABOUT = b"qa_compare"  # the key of the file's own metadata: which data set, which BERTScore
+
+
+def read_metrics(folder: Path) -> Metrics | None:
+    """A variant's scores; None where it has not been evaluated. Raises UserError for a damaged file."""
+    path = folder / METRICS
+    return structured(Metrics, read_json(path), str(path)) if path.exists() else None
+
+
+def write_metrics(path: Path, metrics: Metrics) -> None:
+    """Write `metrics.json`, without a BERTScore that was not measured. Raises UserError where it cannot be written."""
+    write_json(path, {key: value for key, value in asdict(metrics).items() if value is not None})
+
+
+def read_run(folder: Path) -> Run | None:
+    """A variant's training run; None where there was none. Raises UserError for a damaged file."""
+    path = folder / RUN
+    return structured(Run, read_json(path), str(path)) if path.exists() else None
+
+
+def read_log(folder: Path) -> tuple[Event, ...]:
+    """The events of a run, also of one that goes on: a last line that is half written is left out.
+
+    Raises:
+        UserError: a damaged line; the sentence has its number.
+    """
+    path = folder / LOG
+    if not path.exists():
+        return ()
+    *lines, _unfinished = read_bytes(path).split(b"\n")
+    return tuple(_event(line, f"{path} line {number}") for number, line in enumerate(lines, 1))
+
+
+def _event(line: bytes, place: str) -> Event:
+    value = parse_json(line, place)
+    if isinstance(value, dict):  # a gradient's norm can overflow, for which JSON has no word but Python's writes one
+        value = {key: None if _endless(one) else one for key, one in value.items()}
+    return structured(Event, value, place)
+
+
+def _endless(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def read_predictions(folder: Path) -> PredictionTable | None:
+    """A variant's predictions; None where there are none. Raises UserError for a damaged file."""
+    path = folder / PREDICTIONS
+    if not path.exists():
+        return None
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    data = read_bytes(path)
+    try:
+        table = parquet.read_table(io.BytesIO(data))
+        about = json.loads((table.schema.metadata or {})[_ABOUT])
+        columns = table.select(_schema().names).cast(_schema())
+        return _checked(columns, about["fingerprint"], about["bertscore_hash"])
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path} is damaged or no predictions of this project: {reason}") from error
+
+
+def write_predictions(path: Path, table: PredictionTable) -> None:
+    """Write `predictions.parquet`. Raises UserError where it cannot be written."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    answered = table.start >= 0
+    columns = {
+        "id": pa.array(table.ids, pa.string()),
+        **{name: pa.array(getattr(table, name), mask=~answered) for name in ("start", "end", "score")},
+        **{name: pa.array(getattr(table, name)) for name in ("confidence", "exact_match", "f1", "windows")},
+        "bertscore": pa.nulls(len(table.ids), pa.float64()) if table.bertscore is None else pa.array(table.bertscore),
+    }
+    about = {"fingerprint": table.fingerprint, "bertscore_hash": table.bertscore_hash}
+    schema = _schema().with_metadata({_ABOUT: json.dumps(about)})
+    with atomic(path) as beside:
+        parquet.write_table(pa.table(columns, schema=schema), beside)
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    filled = {
+        "id": pa.string(),
+        "start": pa.int32(),
+        "end": pa.int32(),
+        "score": pa.float64(),
+        "confidence": pa.float64(),
+        "exact_match": pa.float64(),
+        "f1": pa.float64(),
+        "bertscore": pa.float64(),
+        "windows": pa.int32(),
+    }
+    may_lack = {"start", "end", "score", "bertscore"}
+    return pa.schema([pa.field(name, kind, nullable=name in may_lack) for name, kind in filled.items()])
+
+
+def _checked(table: Any, fingerprint: str, bertscore_hash: str | None) -> PredictionTable:
+    """Raises ValueError for what no evaluation writes."""
+    unscored = table["bertscore"].null_count == len(table)
+    found = PredictionTable(
+        fingerprint=fingerprint,
+        ids=tuple(table["id"].to_pylist()),
+        start=table["start"].fill_null(-1).to_numpy(),
+        end=table["end"].fill_null(-1).to_numpy(),
+        bertscore=None if unscored else table["bertscore"].to_numpy(),
+        bertscore_hash=bertscore_hash,
+        **{name: table[name].to_numpy() for name in ("score", "confidence", "exact_match", "f1", "windows")},
+    )
+    if not found.ids or len(set(found.ids)) != len(found.ids):
+        raise ValueError("an id is missing or stands twice")
+    if not ((found.end > found.start) & (found.start >= 0) | (found.start == -1) & (found.end == -1)).all():
+        raise ValueError("an answer ends before it begins")
+    for name in ("confidence", "exact_match", "f1", "bertscore"):
+        values = getattr(found, name)
+        if values is not None and not ((values >= 0) & (values <= 1 + 1e-9)).all():
+            raise ValueError(f"{name} is not between 0 and 1")
+    return found
+
+
+def in_order(table: PredictionTable, examples: Sequence[Example], fingerprint: str) -> PredictionTable:
+    """The predictions in the order of `examples`, whose `fingerprint` the caller has computed.
+
+    Raises:
+        UserError: they were made for other questions, or an answer lies outside its passage.
+    """
+    place = {identifier: row for row, identifier in enumerate(table.ids)}
+    if table.fingerprint != fingerprint or place.keys() != {example.id for example in examples}:
+        raise UserError("these predictions were made for other questions, or for others of the same ids")
+    rows = np.array([place[example.id] for example in examples])
+    columns = {
+        one.name: getattr(table, one.name)[rows]
+        for one in fields(table)
+        if isinstance(getattr(table, one.name), np.ndarray)
+    }
+    if (columns["end"] > [len(example.passage) for example in examples]).any():
+        raise UserError("an answer of these predictions lies outside its passage")
+    return replace(table, ids=tuple(example.id for example in examples), **columns)
+
+
+def answers(table: PredictionTable, examples: Sequence[Example]) -> list[str]:
+    """The texts of a table that is `in_order` of `examples`; "" where there is no answer."""
+    spans = zip(table.start.tolist(), table.end.tolist(), examples, strict=True)
+    return [example.passage[start:end] if start >= 0 else "" for start, end, example in spans]

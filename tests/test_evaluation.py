@@ -1,0 +1,119 @@
+"""What is made of a pass: every score against what its part gives by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qa_compare import calibration
+from qa_compare.bertscore import BertScorer
+from qa_compare.evaluation import Evaluation, evaluate
+from qa_compare.examples import Answer, Example, fingerprint
+from qa_compare.resumable import Answered, Pass
+from qa_compare.slices import slices
+from qa_compare.statistics import bootstrap
+from tests import tiny
+
+PASSAGE = "The river rises in the north and flows to sea 7."
+EXAMPLES = [
+    Example("right", "River", PASSAGE, "Where to?", (Answer("sea 7", 42),)),
+    Example("half", "River", PASSAGE, "Who rises?", (Answer("river", 4), Answer("The river", 0))),
+    Example("silent", "River", PASSAGE, "When?", (Answer("north", 23),)),
+    Example("no gold", "River", PASSAGE, "Why?"),
+]
+ROWS = (
+    Answered("right", 42, 47, 9.5, 0.8, 0.7, 1),
+    Answered("half", 4, 15, 3.25, 0.4, 0.6, 3),
+    Answered("silent", None, None, None, 0.0, 0.0, 1),
+    Answered("no gold", 0, 3, 1.0, 0.3, 0.2, 2),
+)
+
+
+def scored(rows: tuple[Answered, ...] = ROWS, scorer: BertScorer | None = None) -> Evaluation:
+    options: dict[str, Any] = {"name": "river.json", "temperature": 0.8, "precision": "bf16", "scorer": scorer}
+    return evaluate(EXAMPLES, Pass(rows, 2.0), **options)
+
+
+def test_an_interval_lies_around_its_mean() -> None:
+    examples = tiny.examples(60)
+    rows = [Answered(one.id, one.answers[0].start, len(one.passage) - 1, 1.0, 0.5, 0.5, 1) for one in examples[:40]]
+    rows += [Answered(one.id, 0, 3, 1.0, 0.5, 0.5, 1) for one in examples[40:]]
+    found = evaluate(examples, Pass(tuple(rows), 1.0), name="", temperature=1.0, precision="fp32").metrics
+    expected = bootstrap([1] * 40 + [0] * 20)
+    assert 50 < found.f1.low < found.f1.value < found.f1.high < 80
+    assert (found.f1.low, found.f1.high) == pytest.approx((100 * expected.low, 100 * expected.high))
+
+
+def test_means_are_in_percent_with_a_seeded_bootstrap_interval() -> None:
+    found = scored().metrics
+    exact, f1 = [1, 0, 0, 0], [1, 2 / 3, 0, 0]  # "river rises" shares one of two words with "river", one of one back
+    assert (found.exact_match.value, found.f1.value) == pytest.approx((25, 100 * sum(f1) / 4))
+    for estimate, values in ((found.exact_match, exact), (found.f1, f1)):
+        interval = bootstrap(values, resamples=10_000)
+        assert (estimate.low, estimate.high) == pytest.approx((100 * interval.low, 100 * interval.high))
+    assert found.slices == tuple(slices(EXAMPLES, np.array(exact, dtype=float), np.array(f1)))
+    assert found.dataset.fingerprint == fingerprint(EXAMPLES)
+    assert (found.dataset.name, found.dataset.questions) == ("river.json", 4)
+    assert (found.questions_per_second, found.precision, found.bertscore) == (2.0, "bf16", None)
+
+
+def test_every_question_is_a_row_with_its_span_and_scores() -> None:
+    rows = scored().predictions
+    assert rows.ids == ("right", "half", "silent", "no gold")
+    assert rows.start.tolist() == [42, 4, -1, 0]
+    assert rows.end.tolist() == [47, 15, -1, 3]
+    np.testing.assert_array_equal(rows.score, [9.5, 3.25, np.nan, 1.0])
+    assert rows.confidence.tolist() == [0.8, 0.4, 0.0, 0.3]
+    assert rows.windows.tolist() == [1, 3, 1, 2]
+    assert rows.exact_match.tolist() == [1, 0, 0, 0]
+    assert rows.f1.tolist() == pytest.approx([1, 2 / 3, 0, 0])
+    assert (rows.bertscore, rows.bertscore_hash) == (None, None)
+
+
+def test_calibration_is_before_and_after_the_temperature_and_by_windows() -> None:
+    found = scored().metrics.calibration
+    correct = np.array([1.0, 0.0, 0.0, 0.0])
+    for error, confidence in ((found.before, [0.7, 0.6, 0.0, 0.2]), (found.after, [0.8, 0.4, 0.0, 0.3])):
+        sure = np.array(confidence)
+        assert error.overall == pytest.approx(100 * calibration.expected_calibration_error(sure, correct))
+        one = [0, 2]
+        assert error.one_window == pytest.approx(100 * calibration.expected_calibration_error(sure[one], correct[one]))
+        many = [1, 3]
+        assert error.many_windows == pytest.approx(
+            100 * calibration.expected_calibration_error(sure[many], correct[many])
+        )
+        assert [row.confidence for row in error.reliability] == pytest.approx(sorted(100 * sure))
+        assert sum(row.count for row in error.reliability) == 4
+        assert error.reliability[-1].accuracy == 100
+    assert found.temperature == 0.8
+
+
+def test_without_a_many_window_passage_its_calibration_error_is_none() -> None:
+    rows = tuple(Answered(row.id, row.start, row.end, row.score, 0.5, 0.5, 1) for row in ROWS)
+    found = scored(rows).metrics.calibration.after
+    assert found.many_windows is None
+    assert found.one_window == found.overall
+
+
+def test_bertscore_goes_with_its_hash_and_its_encoder_in_words(tmp_path: Path) -> None:
+    scorer = BertScorer(tiny.checkpoint(tmp_path / "river-bert"))
+    evaluation = scored(scorer=scorer)
+    golds = [["sea 7"], ["river", "The river"], ["north"], []]
+    expected = scorer.score(["sea 7", "river rises", "", "The"], golds)
+    assert evaluation.predictions.bertscore is not None
+    np.testing.assert_array_equal(evaluation.predictions.bertscore, expected)
+    assert expected[2:].tolist() == [0, 0]
+    found = evaluation.metrics.bertscore
+    assert found is not None
+    assert found.value == pytest.approx(100 * expected.mean())
+    assert found.hash == evaluation.predictions.bertscore_hash == scorer.hash
+    assert found.encoder == "river-bert, last layer, no rescaling, best over the gold answers"
+    assert BertScorer(scorer.folder, 1).encoder.startswith("river-bert, layer 1 of 2, ")
+
+
+def test_a_pass_over_other_questions_is_refused() -> None:
+    with pytest.raises(ValueError, match="'half' stands where that to 'right'"):
+        scored((ROWS[1], ROWS[0], *ROWS[2:]))

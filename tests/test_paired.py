@@ -1,0 +1,141 @@
+"""Paired differences of saved predictions: which are paired, which way round, and in which words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qa_compare.__main__ import main
+from qa_compare.backbones import Backbone
+from qa_compare.paired import pairs, saved
+from qa_compare.records import PredictionTable
+from qa_compare.runs import write_predictions
+from qa_compare.statistics import mcnemar, paired_difference
+from tests import measured
+
+COUNT = 400
+RIVER = Backbone("river-bert", "river-bert", "")
+
+
+def predictions(seed: int, share: float, fingerprint: str = "f" * 64) -> PredictionTable:
+    """COUNT questions, that share of them right and the others half so."""
+    right = (np.random.default_rng(seed).random(COUNT) < share).astype(float)
+    return measured.table(
+        fingerprint=fingerprint,
+        ids=tuple(f"q{number}" for number in range(COUNT)),
+        exact_match=right,
+        f1=np.where(right, 1.0, 0.5),
+        **{name: np.zeros(COUNT) for name in ("score", "confidence")},
+        **{name: np.full(COUNT, value, dtype=np.int32) for name, value in (("start", 0), ("end", 1), ("windows", 1))},
+    )
+
+
+def test_every_two_are_paired_in_percent_with_the_later_first() -> None:
+    tables = {"Base": predictions(0, 0.2), "LoRA": predictions(1, 0.8), "Prompt tuning": predictions(2, 0.5)}
+    found = pairs(tables)
+    assert [(pair.a, pair.b) for pair in found] == [
+        ("LoRA", "Base"),
+        ("Prompt tuning", "Base"),
+        ("Prompt tuning", "LoRA"),
+    ]
+    base, lora = tables["Base"], tables["LoRA"]
+    assert found[0].f1 == paired_difference(100 * lora.f1, 100 * base.f1)
+    assert found[0].exact_match == paired_difference(100 * lora.exact_match, 100 * base.exact_match)
+    assert found[0].exact_match.difference > 50
+    assert found[0].mcnemar == mcnemar(lora.exact_match, base.exact_match)
+    assert found[0].questions == COUNT
+
+
+def test_questions_are_paired_by_id_not_by_row() -> None:
+    table = predictions(0, 0.5)
+    order = np.random.default_rng(1).permutation(COUNT)
+    mixed = measured.table(
+        **{name: getattr(table, name)[order] for name in ("exact_match", "f1", "start", "end", "score", "confidence")},
+        windows=table.windows,
+        ids=tuple(table.ids[row] for row in order),
+    )
+    [pair] = pairs({"a": table, "b": mixed})
+    assert (pair.f1.difference, pair.mcnemar.only_a, pair.mcnemar.only_b) == (0, 0, 0)
+
+
+def test_predictions_on_other_data_are_not_paired() -> None:
+    other = predictions(1, 0.5, "e" * 64)
+    found = pairs({"a": predictions(0, 0.5), "b": other, "c": predictions(2, 0.5), "d": other})
+    assert [(pair.a, pair.b, pair.fingerprint[0]) for pair in found] == [("c", "a", "f"), ("d", "b", "e")]
+
+
+def test_whoever_is_ahead_is_named_first() -> None:
+    worse, better = predictions(0, 0.2), predictions(1, 0.8)
+    for tables in ({"Base": worse, "LoRA": better}, {"LoRA": better, "Base": worse}):
+        [pair] = pairs(tables)
+        found = pair.exact_match
+        low, high = sorted((abs(found.low), abs(found.high)))
+        f1, exact, _ = pair.sentences
+        interval = f"{abs(found.difference):.1f} exact match [{low:.1f}, {high:.1f}], p < 0.001."
+        assert exact == f"LoRA is ahead of Base by {interval}"
+        assert f1.startswith(f"LoRA is ahead of Base by {abs(pair.f1.difference):.1f} F1 [")
+
+
+def test_what_cannot_be_told_apart_is_not_called_ahead() -> None:
+    table = predictions(0, 0.5)
+    [same] = pairs({"Base": table, "Head only": table})
+    assert same.sentences == (
+        "Head only and Base cannot be told apart in F1: 0.00 [0.00, 0.00], p = 1.000.",
+        "Head only and Base cannot be told apart in exact match: 0.00 [0.00, 0.00], p = 1.000.",
+        "Only Head only matches 0 of 400 questions exactly, only Base 0 (McNemar's test: p = 1.000).",
+    )
+    nudged = measured.table(
+        **{name: getattr(table, name) for name in ("ids", "start", "end", "score", "confidence", "windows", "f1")},
+        exact_match=np.where(np.arange(COUNT) == 7, 1 - table.exact_match, table.exact_match),
+    )
+    [pair] = pairs({"Base": table, "Head only": nudged})
+    assert "cannot be told apart in exact match: 0.25 [0.00, 0.75], p = " in pair.sentences[1]
+
+
+@pytest.fixture
+def adapters(tmp_path: Path) -> Path:
+    for name, seed, share in (("prompt-tuning", 2, 0.5), ("lora", 1, 0.8), ("base", 0, 0.2)):
+        folder = measured.variant(tmp_path, name)
+        write_predictions(folder / "predictions.parquet", predictions(seed, share))
+    measured.variant(tmp_path, "unmeasured")
+    measured.backbone(tmp_path)
+    return tmp_path
+
+
+def test_saved_predictions_come_in_the_order_of_the_page(adapters: Path) -> None:
+    assert list(saved(RIVER, adapters)) == ["Base", "LoRA", "Prompt tuning"]
+
+
+def test_two_variants_of_one_label_are_both_there(adapters: Path) -> None:
+    folder = measured.variant(adapters, "twin")
+    write_predictions(folder / "predictions.parquet", predictions(3, 0.5))
+    described = (folder / "variant.json").read_text().replace('"label": "twin"', '"label": "LoRA"')
+    (folder / "variant.json").write_text(described)
+    assert list(saved(RIVER, adapters)) == ["Base", "LoRA", "Prompt tuning", "LoRA (twin)"]
+
+
+def test_the_command_prints_the_sentences_or_json(adapters: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["paired", "--backbone", str(adapters / "river-bert"), "--adapters", str(adapters)]
+    expected = pairs(saved(RIVER, adapters))
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == "\n\n".join("\n".join(pair.sentences) for pair in expected) + "\n"
+    assert main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == [pair.as_dict() for pair in expected]
+    assert found[0]["f1"]["difference"] == expected[0].f1.difference
+
+
+def test_less_than_two_measured_variants_get_a_sentence(adapters: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("base", "lora"):
+        (adapters / "river-bert" / name / "predictions.parquet").unlink()
+    arguments = ["paired", "--backbone", str(adapters / "river-bert"), "--adapters", str(adapters)]
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert "no two variants of river-bert have predictions on the same questions (found: Prompt tuning)" in captured.err
+    assert captured.out == ""
+    (adapters / "river-bert" / "lora" / "predictions.parquet").write_bytes(b"x")
+    assert main(arguments) == 2
+    assert "lora/predictions.parquet is damaged" in capsys.readouterr().err
