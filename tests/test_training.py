@@ -6,11 +6,8 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-import torch
 
 from qa_compare.engine import Engine
 from qa_compare.errors import UserError
@@ -19,59 +16,23 @@ from qa_compare.features import encode
 from qa_compare.files import write_json
 from qa_compare.readers import read_examples
 from qa_compare.scoring import score
-from tests import tiny
-from train import base, data, full, lora, options, prompt_tuning
-from train.loop import Method, main
+from tests import tiny, training_fixture
+from tests.training_fixture import read, refused
+from train import base, data, full, ia3, lora, options, prefix_tuning, prompt_tuning
+from train.checkpoints import MANIFEST, Sealed, last_checkpoint
+from train.log import read_log
+from train.loop import Method
 from train.split import split_by_article
-from train.trainer import MANIFEST, ByLength, last_checkpoint, read_log
+from train.trainer import ByLength
 
-Train = Callable[..., Path]
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> tuple[Path, Path]:
-    examples = tiny.examples(16)
-    write_json(tmp_path / "train.json", to_squad(examples[:12]))
-    write_json(tmp_path / "validation.json", to_squad(examples[12:]))
-    return tmp_path / "train.json", tmp_path / "validation.json"
-
-
-@pytest.fixture
-def train(tmp_path: Path, files: tuple[Path, Path]) -> Train:
-    """Runs a method on the tiny files; returns the variant's folder."""
-    checkpoint = tiny.checkpoint(tmp_path / "checkpoint")
-
-    def run(method: Method, *more: str) -> Path:
-        arguments = ["--backbone", str(checkpoint), "--adapters", str(tmp_path / "adapters")]
-        arguments += ["--runs", str(tmp_path / "runs"), "--batch-size", "4", "--precision", "fp32", "--device", "cpu"]
-        if "--train-file" not in more:
-            arguments += ["--train-file", str(files[0]), "--validation-file", str(files[1])]
-        if "--epochs" not in more:
-            arguments += ["--epochs", "2"]
-        main(method, [*arguments, *more])
-        return tmp_path / "adapters" / "checkpoint" / method.name
-
-    return run
-
-
-def refused(capsys: pytest.CaptureFixture[str], train: Train, *arguments: object) -> str:
-    """What a refused command says: one line on standard error, status 2."""
-    with pytest.raises(SystemExit) as stopped:
-        train(*arguments)
-    assert stopped.value.code == 2
-    line = capsys.readouterr().err.strip().splitlines()[-1]
-    assert line.startswith("train: error: ")
-    return line
-
-
-def read(path: Path) -> dict:
-    return json.loads(path.read_text())
-
-
+files, train = training_fixture.files, training_fixture.train
 HEAD = base.head("checkpoint")
 
 
-@pytest.mark.parametrize("method", [lora.METHOD, prompt_tuning.METHOD, HEAD], ids=lambda method: method.name)
+METHODS = [lora.METHOD, prompt_tuning.METHOD, HEAD, ia3.METHOD, prefix_tuning.METHOD]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_a_trained_folder_is_a_variant_that_answers(train, tmp_path, method):
     folder = train(method)
     engine = Engine(str(tmp_path / "checkpoint"), adapters=tmp_path / "adapters")
@@ -85,7 +46,7 @@ def test_a_trained_folder_is_a_variant_that_answers(train, tmp_path, method):
     assert len(run["data"]["train_files"][0]["sha256"]) == 64
     assert 0 < run["trainable_parameters"] < run["total_parameters"]
     assert str(tmp_path) not in (folder / "run.json").read_text().replace(str(tmp_path / "checkpoint"), "")
-    assert read(folder / "variant.json")["merged_at_load"] == (method.name == "lora")
+    assert read(folder / "variant.json")["merged_at_load"] == (method.name in {"lora", "ia3"})
     assert "question-answering" in (folder / "README.md").read_text()
 
 
@@ -165,8 +126,6 @@ def test_an_interrupted_run_resumes_from_its_checkpoint_and_ends_as_an_uninterru
     events = (whole / "log.jsonl").read_text().splitlines()
     shutil.rmtree(whole)
 
-    from train.trainer import Sealed
-
     original = Sealed.on_save
 
     def interrupt(self, args, state, control, **kwargs):
@@ -198,7 +157,7 @@ def test_only_whole_checkpoints_of_ones_own_are_resumed_from(train, tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_stops_with_a_sentence(train, capsys, monkeypatch):
-    monkeypatch.setattr("torch.nn.functional.cross_entropy", lambda *args, **kwargs: args[0].sum() * torch.nan)
+    monkeypatch.setattr("torch.nn.functional.cross_entropy", lambda *args, **kwargs: args[0].sum() * math.nan)
     assert "is not a number" in refused(capsys, train, lora.METHOD)
 
 

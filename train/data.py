@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from qa_compare.features import Encoded, Window, encode, labels, pad
 from qa_compare.files import sha256
 from qa_compare.readers import read_examples
 from train.options import Options
+
+Item = TypeVar("Item", Example, Encoded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ def load(options: Options) -> Data:
     """
     train = [example for path in options.train_file for example in read_examples(path)]
     if not options.train_file:
-        train = squad_train()
+        train = _squad_train()
     if options.validation_file:
         validation = read_examples(options.validation_file)
     else:
@@ -51,17 +53,25 @@ def load(options: Options) -> Data:
     if not train or not validation:
         raise UserError("no answered question is left to train on" if not train else "no validation question is left")
     record = {
-        "train_files": _files(options.train_file),
-        "validation_file": _files([options.validation_file] if options.validation_file else []),
+        "train_files": described(options.train_file),
+        "validation_file": described([options.validation_file] if options.validation_file else []),
         "validation_fraction": None if options.validation_file else options.validation_fraction,
-        "kept_out": _files(options.keep_out),
+        "kept_out": described(options.keep_out),
         "train_questions": len(train),
         "validation_questions": len(validation),
     }
     return Data(train, validation, record)
 
 
-def _files(paths: Sequence[Path]) -> list[dict[str, Any]]:
+def _squad_train() -> list[Example]:
+    try:
+        return squad_train()
+    except UserError as error:
+        raise UserError(f"{error}, with --train-file") from error
+
+
+def described(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """What records say of files: their names and hashes."""
     return [{"name": path.name, "sha256": sha256(path)} for path in paths]
 
 
@@ -105,7 +115,7 @@ def without_leaks(train: list[Example], held_out: list[Example], *, drop: bool) 
     return [example for example in train if _plain(example.passage) not in leaked]
 
 
-def draw(examples: list[Example], count: int | None, seed: int) -> list[Example]:
+def draw(examples: list[Item], count: int | None, seed: int) -> list[Item]:
     """`count` of the examples at random, in their order; all of them where that is fewer."""
     if count is None or count >= len(examples):
         return examples

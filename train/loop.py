@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from peft import PeftConfig
-from torch import nn
-from transformers import BertForQuestionAnswering, EarlyStoppingCallback, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 
-from qa_compare import backbones, variants
+from qa_compare import backbones
 from qa_compare.errors import UserError
 from qa_compare.features import MAX_LENGTH
-from qa_compare.loading import apply, apply_adapter, load_base
 from qa_compare.memory import keep_freed_memory
-from qa_compare.modeling import QAPeftModel, Repairs, own_head
+from qa_compare.modeling import Repairs
 from qa_compare.precision import fastest_precision
+from train import build, held_out, record
 from train import data as training_data
 from train import options as shared
-from train import record
+from train.checkpoints import Sealed, last_checkpoint
+from train.command import one_line
+from train.log import Log, read_log
 from train.options import Options
-from train.trainer import LABELS, Log, QATrainer, Sealed, SpanMetrics, last_checkpoint, read_log
+from train.trainer import LABELS, QATrainer, SpanMetrics
 
 MethodOptions = dict[str, Any]
 
@@ -55,48 +56,35 @@ def main(method: Method, argv: list[str] | None = None, description: str | None 
     )
     method.add_options(parser)
     options, own = shared.parse(parser, method.defaults, argv)
-    try:
+    with one_line():
         folder = run(method, options, own)
-    except UserError as error:
-        sys.exit(_complain(str(error)))
-    except OSError as error:
-        sys.exit(_complain(f"{error.strerror}: {error.filename}; the last good checkpoint is in {options.runs}"))
-    print(f"wrote {folder}")
-
-
-def _complain(message: str) -> int:
-    print(f"train: error: {message}", file=sys.stderr)
-    return 2
+        if os.environ.get("RANK", "0") == "0":
+            print(f"wrote {folder}")
 
 
 def run(method: Method, options: Options, own: MethodOptions, *, repairs: Repairs | None = None) -> Path:
     """Train and write the variant's folder; returns it.
 
     Raises:
-        UserError: bad input, a finished run in the output folder, or a loss that is not a number.
+        UserError: bad input, a finished run in the output folder, a full disk, or a loss that is not a number.
     """
     keep_freed_memory()
     backbone = backbones.get(options.backbone)
-    output = options.output or options.adapters / backbone.name / method.name
-    checkpoints = options.runs / backbone.name / output.name
-    if (output / "run.json").exists() and not options.overwrite:
-        raise UserError(f"{output} already holds a finished run: pass --overwrite to replace it, or another --output")
+    output, checkpoints = _places(method, backbone, options)
     weights = backbones.locate(backbone, weights=options.weights, revision=options.revision)
     tokenizer = backbones.load_tokenizer(weights)
     set_seed(options.seed)
     data = training_data.load(options)
-    base = _start(backbone, weights, options, output)
-    _set_dropout(base, options.encoder_dropout)
-    model = _build(method, backbone, base, options, {**own, "tokenizer": weights.folder}, repairs)
+    base = build.start(backbone, weights, options, output)
+    model = build.build(method, backbone, base, options, {**own, "tokenizer": weights.folder}, repairs)
     max_length = min(MAX_LENGTH, base.config.max_position_embeddings)
     train, validation = training_data.datasets(data, tokenizer, max_length, options.answers)
+    arguments = training_arguments(options, checkpoints, len(train))
     checkpoint = last_checkpoint(checkpoints) if options.resume else None
-    if checkpoint is None:
-        shutil.rmtree(checkpoints, ignore_errors=True)
-    earlier = read_log(options.init_from) if options.init_from else []
-    _put_aside(output, options)
-    log = Log(output / "log.jsonl", _step(checkpoint), earlier)
-    arguments = _arguments(options, checkpoints, len(train))
+    # Trainer's own evaluation before the first step: one asked for before `train()` leaves several processes' model
+    # marked as prepared, and their gradients are then never averaged
+    arguments.eval_on_start = checkpoint is None
+    log = _prepare(output, checkpoints, checkpoint, options, write=arguments.process_index == 0)
     trainer = QATrainer(
         model=model,
         args=arguments,
@@ -107,12 +95,33 @@ def run(method: Method, options: Options, own: MethodOptions, *, repairs: Repair
         callbacks=[log, Sealed(), EarlyStoppingCallback(options.patience)],
         head_learning_rate=options.head_learning_rate,
     )
-    trainer.evaluate()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    run_record = record.describe_run(method.name, trainer, weights, backbone, data, log, options, own, len(train))
-    kept = None if method.ship else checkpoints / "model"
-    record.save(method.name, model, backbone, output, run_record, keep=kept)
+    if arguments.process_index == 0:
+        described = record.describe_run(method.name, trainer, weights, backbone, data, log, options, own, len(train))
+        some = training_data.draw(validation.encoded, held_out.MOST, options.seed)
+        described["calibration"] = held_out.calibration(model, some, tokenizer.pad_token_id)
+        kept = None if method.ship else checkpoints / "model"
+        record.save(method.name, model, backbone, output, described, keep=kept)
+    trainer.accelerator.wait_for_everyone()
     return output
+
+
+def _places(method: Method, backbone: backbones.Backbone, options: Options) -> tuple[Path, Path]:
+    """The variant's folder, which must not hold a finished run unless that may be replaced, and the checkpoints'."""
+    output = options.output or options.adapters / backbone.name / method.name
+    if (output / "run.json").exists() and not options.overwrite:
+        raise UserError(f"{output} already holds a finished run: pass --overwrite to replace it, or another --output")
+    return output, options.runs / backbone.name / output.name
+
+
+def _prepare(output: Path, checkpoints: Path, checkpoint: Path | None, options: Options, *, write: bool) -> Log:
+    """Clear the way, in the main process alone (`write`), and begin or go on with the log."""
+    earlier = read_log(options.init_from) if options.init_from else []
+    if write:
+        if checkpoint is None:
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        _put_aside(output, options)
+    return Log(output / "log.jsonl", _step(checkpoint), earlier, write=write)
 
 
 def _put_aside(output: Path, options: Options) -> None:
@@ -123,64 +132,13 @@ def _put_aside(output: Path, options: Options) -> None:
         shutil.move(output, kept)
 
 
-def _start(
-    backbone: backbones.Backbone, weights: backbones.Weights, options: Options, output: Path
-) -> BertForQuestionAnswering:
-    """The model that the adapter goes onto: the backbone's base, or the bare encoder when the base is what is made."""
-    if output.resolve() == (options.adapters / backbone.name / "base").resolve():
-        return backbones.load_model(backbone, weights)
-    return load_base(backbone, weights, options.adapters)
-
-
-def _set_dropout(base: nn.Module, rate: float | None) -> None:
-    """Give the encoder's dropout layers another rate; None leaves the checkpoint's own.
-
-    On a processor, drawing the masks takes about a third of a training step.
-    """
-    if rate is None:
-        return
-    for module in base.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = rate
-
-
-def _build(
-    method: Method,
-    backbone: backbones.Backbone,
-    base: BertForQuestionAnswering,
-    options: Options,
-    own: MethodOptions,
-    repairs: Repairs | None,
-) -> nn.Module:
-    config = method.configure(own)
-    before = variants.read(options.init_from, backbone) if options.init_from else None
-    if before and before.problem:
-        raise UserError(f"--init-from: {before.problem}")
-    if config is None:
-        plain = own_head(base if before is None else cast("BertForQuestionAnswering", apply(before, base)))
-        for name, parameter in plain.named_parameters():
-            parameter.requires_grad_(method.unfreeze(name))
-        return plain
-    model = (
-        QAPeftModel(own_head(base), config, repairs) if before is None else apply_adapter(before, base, trainable=True)
-    )
-    # what the card and plain PEFT read: the published encoder, not a folder of this machine
-    saved: Any = model.active_peft_config
-    saved.base_model_name_or_path = backbone.hub_id or backbone.label
-    if getattr(saved, "tokenizer_name_or_path", None):
-        saved.tokenizer_name_or_path = saved.base_model_name_or_path
-    return model
-
-
-def _arguments(options: Options, checkpoints: Path, windows: int) -> TrainingArguments:
+def training_arguments(options: Options, checkpoints: Path, windows: int) -> TrainingArguments:
+    """What Trainer is told; `windows` are there to train on."""
     device = options.device if options.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
     precision = options.precision
     if precision == "auto":
         precision = "bf16" if device == "cuda" else fastest_precision(device)
-    per_epoch = max(1, windows // (options.batch_size * options.accumulate))
-    every = max(1, per_epoch // options.evaluations_per_epoch)
-    if options.max_steps > 0:
-        every = min(every, max(1, options.max_steps // 4))
+    every = _evaluation_steps(options, windows)
     return TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=options.batch_size,
@@ -208,8 +166,18 @@ def _arguments(options: Options, checkpoints: Path, windows: int) -> TrainingArg
         label_names=LABELS,
         remove_unused_columns=False,
         report_to="none",
+        ddp_find_unused_parameters=False,
         seed=options.seed,
     )
+
+
+def _evaluation_steps(options: Options, windows: int) -> int:
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    per_epoch = max(1, windows // (options.batch_size * options.accumulate * processes))
+    every = max(1, per_epoch // options.evaluations_per_epoch)
+    if options.max_steps > 0:  # many passes over few questions need no evaluation in each
+        every = min(max(every, options.max_steps // 10), max(1, options.max_steps // 4))
+    return every
 
 
 def _step(checkpoint: Path | None) -> int | None:

@@ -11,12 +11,13 @@ from typing import Any
 from peft import LoraConfig
 
 from train.loop import Method, main
+from train.options import positive
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that only this method has."""
-    parser.add_argument("--rank", type=int, help="r, the rank of the update")
-    parser.add_argument("--alpha", type=int, help="the update is scaled by alpha / r")
+    parser.add_argument("--rank", type=positive, help="r, the rank of the update")
+    parser.add_argument("--alpha", type=positive, help="the update is scaled by alpha / r")
     parser.add_argument("--dropout", type=float, help="on the update's input")
     parser.add_argument("--targets", help='names of the matrices, comma-separated, or "all-linear"')
 

@@ -84,27 +84,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--validation-fraction", type=float, help="or this share of the training passages (default: 0.05)")
     add("--keep-out", type=Path, action="append", help="a test set: refuse to train on its passages; several times")
     add("--drop-overlap", action="store_true", help="leave overlapping training passages out instead of refusing")
-    add("--max-examples", type=int, help="training questions, drawn at random")
-    add("--max-validation", type=int, help="validation questions, drawn at random (default: 1000)")
+    add("--max-examples", type=positive, help="training questions, drawn at random")
+    add("--max-validation", type=positive, help="validation questions, drawn at random (default: 1000)")
     add("--answers", choices=("first", "sampled"), help="train on the first gold answer, or on a random one each time")
     add("--epochs", type=float, help="passes over the training questions, at most")
-    add("--max-steps", type=int, help="optimiser steps, instead of --epochs")
+    add("--max-steps", type=positive, help="optimiser steps, instead of --epochs")
     add("--learning-rate", type=float, help="of the adapter")
     add("--head-learning-rate", type=float, help="of the question-answering head (default: the adapter's)")
-    add("--batch-size", type=int, help="windows in a forward pass")
-    add("--accumulate", type=int, help="forward passes in an optimiser step")
+    add("--batch-size", type=positive, help="windows in a forward pass of one process")
+    add("--accumulate", type=positive, help="forward passes of each process in an optimiser step")
     add("--warmup", type=float, help="share of the steps in which the learning rate rises")
     add("--weight-decay", type=float)
     add("--schedule", choices=("linear", "cosine", "constant"), help="of the learning rate after the warm-up")
-    add("--patience", type=int, help="evaluations without a lower loss before stopping early")
-    add("--evaluations-per-epoch", type=int)
+    add("--patience", type=positive, help="evaluations without a lower loss before stopping early")
+    add("--evaluations-per-epoch", type=positive)
     add("--precision", choices=("auto", "fp32", "bf16"), help="auto: bf16 where the processor has it")
     add("--device", choices=("auto", "cpu", "cuda"))
     add("--seed", type=int)
     add("--runs", type=Path, help="folder for checkpoints (default: runs)")
     add("--resume", action="store_true", help="go on from the last checkpoint of this output")
     add("--overwrite", action="store_true", help="replace a finished run; the old folder is kept under --runs")
-    add("--pad-to", type=int, help="pad every window to this many tokens, as the report does (slower)")
+    add("--pad-to", type=positive, help="pad every window to this many tokens, as the report does (slower)")
     add("--encoder-dropout", type=_rate, help='in the encoder, or "own": what its checkpoint says (default: 0, faster)')
     add("--preset", choices=("report",), help="the student report's values; options given beside it win")
 
@@ -113,16 +113,28 @@ def _rate(text: str) -> float | None:
     return None if text == "own" else float(text)
 
 
+def positive(text: str) -> int:
+    """A whole number from 1, as an argument's type."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
+
+
 def parse(
     parser: argparse.ArgumentParser, defaults: dict[str, Any], argv: list[str] | None = None
 ) -> tuple[Options, dict[str, Any]]:
     """The shared options and the method's own, from the command line.
 
-    The parser must have been made with `argument_default=argparse.SUPPRESS`. An option's value is the one given, else
-    the preset's, else the method's default, else the shared default.
+    The parser must have been made with `argument_default=argparse.SUPPRESS`.
     """
     add_arguments(parser)
-    given = vars(parser.parse_args(argv))
+    return resolve(vars(parser.parse_args(argv)), defaults)
+
+
+def resolve(given: dict[str, Any], defaults: dict[str, Any]) -> tuple[Options, dict[str, Any]]:
+    """An option's value is the one given, else the preset's, else the method's default, else the shared default."""
+    given = dict(given)
     preset = REPORT if given.pop("preset", None) == "report" else {}
     values = {**defaults, **{key: preset[key] for key in preset if key in _SHARED or key in defaults}, **given}
     shared: dict[str, Any] = {

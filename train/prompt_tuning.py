@@ -11,11 +11,12 @@ from typing import Any
 from peft import PromptTuningConfig
 
 from train.loop import Method, main
+from train.options import positive
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that only this method has."""
-    parser.add_argument("--virtual-tokens", type=int, help="how many")
+    parser.add_argument("--virtual-tokens", type=positive, help="how many")
     parser.add_argument("--initial-text", help='whose word embeddings they start from, repeated; "" for random words')
 
 

@@ -19,9 +19,11 @@ from qa_compare.backbones import Backbone, Weights
 from qa_compare.cards import write_card
 from qa_compare.files import read_json, sha256, write_json
 from qa_compare.modeling import QAPeftModel
+from train.checkpoints import whole
 from train.data import Data
+from train.log import Log
 from train.options import Options
-from train.trainer import Log, QATrainer
+from train.trainer import QATrainer
 
 _NOT_HYPERPARAMETERS = {
     "backbone", "weights", "revision", "adapters", "output", "init_from", "train_file", "validation_file",
@@ -49,13 +51,14 @@ def describe_run(
         "backbone_weights": weights.source,
         "backbone_commit": weights.commit,
         "continued_from": _earlier(options.init_from),
-        "hyperparameters": _hyperparameters(options, own),
+        "hyperparameters": hyperparameters(options, own),
         "data": data.record,
         "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
         "total_parameters": sum(p.numel() for p in parameters),
         "windows": windows,
         **_ending(trainer, log),
         "device": _device(trainer.args.device),
+        "processes": trainer.args.world_size,
         "versions": {name: version(name) for name in ("torch", "transformers", "peft", "accelerate")},
         "python": platform.python_version(),
     }
@@ -66,7 +69,8 @@ def _earlier(folder: Path | None) -> dict[str, Any] | None:
     return read_json(folder / "run.json") if folder else None
 
 
-def _hyperparameters(options: Options, own: dict[str, Any]) -> dict[str, Any]:
+def hyperparameters(options: Options, own: dict[str, Any]) -> dict[str, Any]:
+    """The options that say how, not on what or where, a run is trained."""
     chosen = {key: value for key, value in asdict(options).items() if key not in _NOT_HYPERPARAMETERS}
     return {**chosen, **own}
 
@@ -101,14 +105,14 @@ def save(
     """
     beside = output / ".new"
     shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    names = _write_weights(model, beside, keep)
+    with whole(beside):
+        beside.mkdir(parents=True)
+        names = _write_weights(model, beside, keep)
     for name in names:
         (beside / name).replace(output / name)
     shutil.rmtree(beside)
-    positions = None
-    if isinstance(model, QAPeftModel) and model.virtual_tokens:
-        positions = variants.END_OF_TABLE if model.repairs.positions else variants.BEFORE_PASSAGE
+    positions = _positions(model)
+    fit = run.get("calibration")
     variant = variants.Variant(
         name=output.name,
         label=variants.LABELS.get(output.name, output.name),
@@ -117,12 +121,21 @@ def save(
         folder=output,
         shipped=keep is None,
         virtual_positions=positions,
+        temperature=fit["temperature"] if fit else 1.0,
         sha256={name: sha256(output / name) for name in names if name.endswith(".safetensors")},
     )
     merged = variants.ADAPTER_FILE in names and positions is None
     write_json(output / "variant.json", variants.describe(variant, merged=merged))
     write_json(output / "run.json", run)
     write_card(output, backbone)
+
+
+def _positions(model: nn.Module) -> str | None:
+    if not isinstance(model, QAPeftModel) or not model.virtual_tokens:
+        return None
+    if not model.repairs.positions:
+        return variants.BEFORE_PASSAGE
+    return variants.NO_POSITIONS if model.active_peft_config.peft_type == "PREFIX_TUNING" else variants.END_OF_TABLE
 
 
 def _write_weights(model: nn.Module, folder: Path, keep: Path | None) -> list[str]:

@@ -1,12 +1,9 @@
-"""Hugging Face's Trainer, told what extractive question answering needs: two learning rates, exact match and F1 at
-every evaluation, a log that is appended as it happens, and checkpoints that only this project resumes from."""
+"""Hugging Face's Trainer, told what extractive question answering needs: batches of like length, two learning rates,
+exact match and F1 at every evaluation."""
 
 from __future__ import annotations
 
-import json
-import math
 import random
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -15,15 +12,13 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Sampler, SequentialSampler
-from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import EvalPrediction, Trainer
 
 from qa_compare.decoding import decode
-from qa_compare.errors import UserError
-from qa_compare.files import read_json, sha256, write_json
 from qa_compare.scoring import exact_match, f1
+from train.checkpoints import whole
 from train.data import WindowDataset
 
-MANIFEST = "manifest.json"
 _BATCHES_IN_POOL = 50
 LABELS = ["start_positions", "end_positions"]
 
@@ -72,11 +67,16 @@ class QATrainer(Trainer):
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
         dataset = cast("WindowDataset", train_dataset or self.train_dataset)
-        return ByLength(dataset.lengths, self.args.train_batch_size, self.args.data_seed or self.args.seed)
+        rows = self.args.train_batch_size * self.args.world_size
+        return ByLength(dataset.lengths, rows, self.args.data_seed or self.args.seed)
 
     def _get_eval_sampler(self, eval_dataset: Any) -> SequentialSampler:
         # grouping by length would shuffle the evaluation too, and scores would go to other questions' windows
         return SequentialSampler(eval_dataset)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        with whole(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"):
+            super()._save_checkpoint(model, trial)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
@@ -112,78 +112,3 @@ class SpanMetrics:
             scores.append((exact_match(answer, golds), f1(answer, golds)))
         means = 100 * np.array(scores).mean(axis=0)
         return {"exact_match": float(means[0]), "f1": float(means[1])}
-
-
-def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The events in a folder's `log.jsonl`; none where there is no such file."""
-    path = folder / "log.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-
-
-class Log(TrainerCallback):
-    """Appends Trainer's events to `log.jsonl`.
-
-    When a run is resumed, lines behind its checkpoint are dropped first. A run that continues another variant begins
-    with that one's events (`earlier`) and counts its steps, epochs and seconds on.
-    """
-
-    KEYS = ("loss", "learning_rate", "grad_norm", "eval_loss", "eval_exact_match", "eval_f1")
-
-    def __init__(self, path: Path, resumed_step: int | None, earlier: list[dict[str, Any]]) -> None:
-        self.path = path
-        last = earlier[-1] if earlier else {"step": 0, "epoch": 0}
-        self.first_step, self.first_epoch = int(last["step"]), float(last["epoch"])
-        kept = earlier
-        if resumed_step is not None:
-            kept = [event for event in read_log(path.parent) if event["step"] <= resumed_step + self.first_step]
-        self.before = max((event["seconds"] for event in kept), default=0.0)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(json.dumps(event) + "\n" for event in kept))
-        self.begin = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        return self.before + time.perf_counter() - self.begin
-
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any
-    ) -> None:
-        event = {key: logs[key] for key in self.KEYS if key in (logs or {})}
-        for key in ("loss", "eval_loss"):
-            if not math.isfinite(event.get(key, 0.0)):
-                raise UserError(
-                    f"the {key.replace('_', ' ')} is not a number at step {state.global_step}: lower --learning-rate; "
-                    f"the last good checkpoint is in {args.output_dir}"
-                )
-        if "loss" in event or "eval_loss" in event:
-            line = {
-                "step": state.global_step + self.first_step,
-                "epoch": round((state.epoch or 0) + self.first_epoch, 4),
-                "seconds": round(self.seconds, 1),
-                **event,
-            }
-            with self.path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-
-
-class Sealed(TrainerCallback):
-    """Writes the hashes of a checkpoint's files into it, last, so that a half-written or foreign one is told apart."""
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        write_json(folder / MANIFEST, {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file()})
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint in `folder` that was written whole by this project; others are passed over."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2]))
-    return next((path for path in found if _sealed(path)), None)
-
-
-def _sealed(folder: Path) -> bool:
-    try:
-        manifest = read_json(folder / MANIFEST)
-    except UserError:
-        return False
-    files = {path.name for path in folder.iterdir() if path.name != MANIFEST}
-    return files == set(manifest) and all(sha256(folder / name) == digest for name, digest in manifest.items())

@@ -1,0 +1,100 @@
+"""The model that a run trains: the base, another variant to continue from, and the adapter on top."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from peft import get_peft_model_state_dict
+from torch import nn
+from transformers import BertForQuestionAnswering
+
+from qa_compare import backbones, variants
+from qa_compare.errors import UserError
+from qa_compare.loading import apply, apply_adapter, load_base
+from qa_compare.modeling import QAPeftModel, Repairs, own_head
+from qa_compare.variants import HEAD_FILE, Variant
+from train.options import Options
+
+if TYPE_CHECKING:
+    from train.loop import Method
+
+
+def start(
+    backbone: backbones.Backbone, weights: backbones.Weights, options: Options, output: Path
+) -> BertForQuestionAnswering:
+    """The model that the adapter goes onto: the backbone's base, or the bare encoder when the base is what is made."""
+    if output.resolve() == (options.adapters / backbone.name / "base").resolve():
+        model = backbones.load_model(backbone, weights)
+    else:
+        model = load_base(backbone, weights, options.adapters)
+    _set_dropout(model, options.encoder_dropout)
+    return model
+
+
+def _set_dropout(base: nn.Module, rate: float | None) -> None:
+    """Give the encoder's dropout layers another rate; None leaves the checkpoint's own.
+
+    On a processor, drawing the masks takes about a third of a training step.
+    """
+    if rate is None:
+        return
+    for module in base.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate
+
+
+def build(
+    method: Method,
+    backbone: backbones.Backbone,
+    base: BertForQuestionAnswering,
+    options: Options,
+    own: dict[str, Any],
+    repairs: Repairs | None,
+) -> nn.Module:
+    """`base` with what `method` trains, those parameters alone trainable.
+
+    Raises:
+        UserError: the folder to continue from is broken, of another method, or of another shape than `own` says.
+    """
+    config = method.configure(own)
+    before = variants.read(options.init_from, backbone) if options.init_from else None
+    if before:
+        _check_method(before, method)
+    if config is None:
+        plain = own_head(base if before is None else cast("BertForQuestionAnswering", apply(before, base)))
+        for name, parameter in plain.named_parameters():
+            parameter.requires_grad_(method.unfreeze(name))
+        return plain
+    model = QAPeftModel(own_head(base), config, repairs)
+    if before:
+        model = _continued(before, base, model)
+    # what the card and plain PEFT read: the published encoder, not a folder of this machine
+    saved: Any = model.active_peft_config
+    saved.base_model_name_or_path = backbone.hub_id or backbone.label
+    if getattr(saved, "tokenizer_name_or_path", None):
+        saved.tokenizer_name_or_path = saved.base_model_name_or_path
+    return model
+
+
+def _check_method(before: Variant, method: Method) -> None:
+    if before.problem:
+        raise UserError(f"--init-from: {before.problem}")
+    if before.method != method.name:
+        raise UserError(f"--init-from {before.folder} was made by {before.method}: {method.name} cannot continue it")
+
+
+def _continued(before: Variant, base: BertForQuestionAnswering, fresh: QAPeftModel) -> QAPeftModel:
+    """The variant's model, trainable, if it is what these options would make."""
+    other = f"--init-from {before.folder} is of another shape than these options make"
+    if HEAD_FILE in before.sha256:
+        raise UserError(f"{other}: it holds only a head")
+    model = cast("QAPeftModel", apply_adapter(before, base, trainable=True))
+    expected, found = (get_peft_model_state_dict(one, save_embedding_layers=False) for one in (fresh, model))
+    for key in sorted(expected.keys() | found.keys()):
+        if key not in expected or key not in found or expected[key].shape != found[key].shape:
+            raise UserError(f"{other}: {key} differs in name or shape")
+    alphas = [getattr(one, "lora_alpha", None) for one in (fresh.active_peft_config, model.active_peft_config)]
+    if alphas[0] != alphas[1]:
+        raise UserError(f"{other}: its --alpha is {alphas[1]}, not {alphas[0]}")
+    return model

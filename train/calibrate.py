@@ -1,0 +1,84 @@
+"""Fit the temperature of a variant that is already trained; a training run does it at its end by itself.
+
+python -m train.calibrate adapters/minilm-l6-qa/lora --train-file new_wiki.json
+
+The passages that `--train-file` would hold out are held out of every run, so that none that is trained with the same
+files and fraction has seen them. Written into `variant.json`; the answers stay, their confidence changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from qa_compare import backbones, variants
+from qa_compare.errors import UserError
+from qa_compare.examples import Example
+from qa_compare.features import MAX_LENGTH, encode
+from qa_compare.files import read_json, write_json
+from qa_compare.loading import apply, load_base
+from qa_compare.readers import read_examples
+from train.command import one_line
+from train.data import draw, split_by_passage
+from train.held_out import MOST, calibration
+from train.options import Options
+
+
+def calibrate(
+    folder: Path, questions: list[Example], *, backbone: str | None = None, weights: Path | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """Fit on at most 1,000 of `questions`, write the temperature into the folder, and return what was found.
+
+    Raises:
+        UserError: the folder cannot be used, or the questions say too little.
+    """
+    described = read_json(folder / "variant.json")
+    source = backbones.get(backbone or str(described.get("backbone") if isinstance(described, dict) else None))
+    located = backbones.locate(source, weights=weights)
+    variant = variants.read(folder, source)
+    # a base is not put onto itself
+    under = (
+        backbones.load_model(source, located) if folder.name == "base" else load_base(source, located, folder / "../..")
+    )
+    model = apply(variant, under)
+    tokenizer = backbones.load_tokenizer(located)
+    some = draw([one for one in questions if one.answers], MOST, seed)
+    encoded = encode(some, tokenizer, max_length=min(MAX_LENGTH, backbones.positions(located)))
+    fit = calibration(model, encoded, tokenizer.pad_token_id)
+    if fit is None:
+        raise UserError(f"{len(some)} questions are too few to calibrate on, or all are answered alike")
+    write_json(folder / "variant.json", {**described, "temperature": fit["temperature"]})
+    return fit
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="the variant's, in its place beside its base")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--train-file", type=Path, action="append", help="what was trained on; several times")
+    source.add_argument("--validation-file", type=Path, help="or questions that were not")
+    parser.add_argument("--validation-fraction", type=float, default=Options().validation_fraction)
+    parser.add_argument("--backbone", help="where the folder's own name for it is not enough: a hub id or a folder")
+    parser.add_argument("--weights", type=Path, help="folder with the backbone's weights")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args(argv)
+    with one_line():
+        if arguments.validation_file:
+            questions = read_examples(arguments.validation_file)
+        else:
+            everything = [example for path in arguments.train_file for example in read_examples(path)]
+            questions = split_by_passage(everything, arguments.validation_fraction)[1]
+        fit = calibrate(
+            arguments.folder,
+            questions,
+            backbone=arguments.backbone,
+            weights=arguments.weights,
+            seed=arguments.seed,
+        )
+        print(f"temperature {fit['temperature']:.3f}, fitted on {fit['questions']} held-out questions")
+
+
+if __name__ == "__main__":
+    main()
