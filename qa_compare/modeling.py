@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ from torch import Tensor, nn
 from transformers import BertForQuestionAnswering, BertModel
 from transformers.modeling_outputs import QuestionAnsweringModelOutput
 
+# PEFT 0.21 asks transformers 5.23 and newer by an old name, which is no news for users
+warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated", category=FutureWarning)
 ADAPTER = "default"
 Inputs = dict[str, Any]
 # transformers 5.24 gave the argument its new name
