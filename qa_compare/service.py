@@ -39,6 +39,10 @@ class Questions:
             articles.setdefault(example.title, []).append(example)
         return articles
 
+    @cached_property
+    def fingerprint(self) -> str:
+        return examples.fingerprint(self.examples)
+
     def gold(self, id: str | None, passage: str, question: str) -> tuple[Answer, ...]:
         """The gold answers of question `id`, as long as passage and question are still the ones they belong to."""
         example = self.by_id.get(id or "")

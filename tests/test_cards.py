@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qa_compare.colours import VARIANT_COLOURS
 from qa_compare.comparison import Comparison, VariantAnswer
 from qa_compare.examples import Answer
 from qa_compare.predictions import Candidate, Prediction
 from qa_compare.ui import cards, theme
-from qa_compare.ui.theme import VARIANT_COLOURS
 from tests import colours
 
 PASSAGE = "The Seine flows through Paris and Rouen."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -28,7 +29,15 @@ _SPEAK = "element.setAttribute('role', 'status');"
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
-def build(page: gr.Blocks, service: Service, backbone: gr.Dropdown, busy: dict[str, Any]) -> None:
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """How another tab opens a question here: the components that show it, and the event's arguments that ask it."""
+
+    shown: list[Any]
+    ask: dict[str, Any]
+
+
+def build(page: gr.Blocks, service: Service, backbone: gr.Dropdown, busy: dict[str, Any]) -> Opened:
     """Lay it out inside `page`; `busy` holds the options of events that use the models."""
     opening = service.questions(SAMPLE)
     first = opening.examples[0]
@@ -71,6 +80,7 @@ def build(page: gr.Blocks, service: Service, backbone: gr.Dropdown, busy: dict[s
     upload.upload(partial(open_file, service), upload, shown, **_PRIVATE).then(**ask)
     for ready in (page.load, run.click, question.submit, backbone.input):
         ready(**ask)
+    return Opened(shown, ask)
 
 
 Updates = list[Any]
@@ -117,6 +127,14 @@ def open_file(service: Service, path: str) -> Updates:
         return [*[gr.skip()] * 6, cards.notice(str(error), failed=True)]
     source = gr.update(choices=[*service.sources, (questions.label, UPLOAD)], value=UPLOAD)
     return [source, path, *_show(questions, questions.examples[0])]
+
+
+def open_elsewhere(service: Service, source: str, uploaded: str, number: str) -> Updates:
+    """A question that was chosen in another tab, from its source."""
+    questions = service.questions(source, uploaded)
+    sources = [*service.sources, *([(questions.label, UPLOAD)] if source == UPLOAD else [])]
+    chosen = gr.update(choices=sources, value=source)
+    return [chosen, uploaded, *_show(questions, questions.by_id[number])]
 
 
 def _open(service: Service, source: str, uploaded: str, choose: Callable[[Questions], Example]) -> Updates:

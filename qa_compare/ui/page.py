@@ -9,8 +9,9 @@ import gradio as gr
 from gradio.events import api
 
 from qa_compare.errors import UserError
+from qa_compare.inspection import Inspector
 from qa_compare.service import Service
-from qa_compare.ui import cards, compare, theme
+from qa_compare.ui import cards, compare, curves, errors, errors_api, metrics, theme
 
 TITLE = "QA Compare"
 _HEAD = f"""
@@ -24,6 +25,7 @@ BUSY: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 1, "tri
 
 def build_page(service: Service) -> gr.Blocks:
     """The page; `launch_options` has the rest of its looks. Raises UserError where the built-in sample is missing."""
+    inspector = Inspector(service)
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         with gr.Row(elem_id="head"):
             gr.HTML(_HEAD, elem_id="title", apply_default_css=False)
@@ -31,11 +33,20 @@ def build_page(service: Service) -> gr.Blocks:
                 backbone = gr.Dropdown(**backbones(service), label="Backbone", filterable=False)
                 about = backbone_note(service, service.backbone)
                 note = gr.HTML(about, elem_id="backbone-note", apply_default_css=False)
-        compare.build(page, service, backbone, BUSY)
+        with gr.Tabs() as tabs:
+            with gr.Tab("Compare", id="compare"):
+                opened = compare.build(page, service, backbone, BUSY)
+            with gr.Tab("Metrics", id="metrics") as metrics_tab:
+                metrics.build(service, backbone, metrics_tab)
+            with gr.Tab("Training curves", id="curves") as curves_tab:
+                curves.build(service, backbone, curves_tab)
+            with gr.Tab("Error inspection", id="errors") as errors_tab:
+                errors.build(inspector, backbone, errors_tab, tabs, opened)
         backbone.input(
             partial(backbone_note, service), backbone, note, api_visibility="private", show_progress="hidden"
         )
         api(partial_api(service), api_name="compare", concurrency_id="models", concurrency_limit=1)
+        api(errors_api.endpoint(inspector), api_name="errors", **errors.ANSWERS)
     return page.queue(max_size=MAX_QUEUE)
 
 

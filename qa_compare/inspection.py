@@ -1,0 +1,181 @@
+"""What the error inspection asks: the table for a source of questions, and the answers that are missing from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from qa_compare import answer_columns
+from qa_compare.analysis import Column, Table
+from qa_compare.engine import Cancelled
+from qa_compare.errors import UserError
+from qa_compare.predictions import Prediction
+from qa_compare.runs import PREDICTIONS
+from qa_compare.service import SAMPLE, Questions, Service
+from qa_compare.variants import Variant
+
+AT_ONCE = 256  # missing answers to so many questions are found without being asked for
+MAX_COLUMNS = 6
+_STEP = 64  # questions between two reports of progress
+_TABLES, _COLUMNS = 4, 32  # kept in memory: a table of SQuAD's validation questions takes some 30 MB, a column 2
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which questions and which columns: the variants by name (none: those shown by default), and predictions files."""
+
+    backbone: str
+    source: str = SAMPLE
+    upload: str = ""
+    variants: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The questions, the table of the answers there are (None: no column yet), and the variants that lack theirs.
+
+    `problems` are sentences about columns that cannot be had.
+    """
+
+    questions: Questions
+    table: Table | None
+    missing: tuple[Variant, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`done` of `total` answers, now those of `label`; `left` estimates the seconds to go, None where it cannot yet."""
+
+    done: int
+    total: int
+    label: str
+    left: float | None
+
+
+class Inspector:
+    """The tables that visitors look at, shared where they look at the same; answers are found once, and kept."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._columns: dict[tuple[Any, ...], Column] = {}
+        self._tables: dict[tuple[Any, ...], Table] = {}
+        self._begun: dict[tuple[Any, ...], list[Prediction]] = {}
+
+    def available(self, backbone: str) -> list[Variant]:
+        """The variants that can be columns: those with weights, or with saved answers at least."""
+        found = self.service.engines[backbone].variants
+        return [one for one in found if not one.problem and (one.shipped or _saved_at(one))]
+
+    def view(self, wanted: Wanted) -> View:
+        """The table as far as its answers are known.
+
+        Raises:
+            UserError: the questions cannot be had, there is no such variant, or there are more than six columns.
+        """
+        questions = self.service.questions(wanted.source, wanted.upload)
+        engine = self.service.engines[wanted.backbone]
+        variants = [engine.variant(name) for name in wanted.variants or engine.default_variants]
+        if len(variants) + len(wanted.files) > MAX_COLUMNS:
+            raise UserError(f"at most {MAX_COLUMNS} columns are compared: take one away first")
+        columns, missing, problems = [], [], []
+        for variant in variants:
+            try:
+                column = self._column(questions, wanted.backbone, variant)
+            except UserError as error:
+                problems.append(str(error))
+                continue
+            if column:
+                columns.append(column)
+            elif variant.problem or not variant.shipped:
+                problems.append(variant.problem or f"{variant.label} has no saved answers to these questions")
+            else:
+                missing.append(variant)
+        for path in wanted.files:
+            try:
+                columns.append(self._file(questions, path))
+            except UserError as error:
+                problems.append(str(error))
+        return View(questions, self._table(questions, columns), tuple(missing), tuple(problems))
+
+    def compute(self, wanted: Wanted, cancelled: Callable[[], bool]) -> Iterator[Progress]:
+        """Find the answers that are missing, a variant after the other; what is found is kept, also when cancelled.
+
+        Raises:
+            UserError: the backbone is not at hand, or, after the others were answered, a variant could not be loaded.
+            Cancelled: soon after `cancelled()` is true.
+        """
+        view = self.view(wanted)
+        ready = self.service.readiness(wanted.backbone)
+        if view.missing and not ready.ready:
+            raise UserError(ready.detail)
+        size, begin, problems = len(view.questions.examples), time.perf_counter(), []
+        before = sum(len(self._found(view, wanted, variant)) for variant in view.missing)
+        for place, variant in enumerate(view.missing):
+            try:
+                for done in self._answer(view, wanted, variant, cancelled):
+                    now, total = done + place * size, size * len(view.missing)
+                    spent = time.perf_counter() - begin
+                    left = spent / (now - before) * (total - now) if now > before else None
+                    yield Progress(now, total, variant.label, left)
+            except UserError as error:
+                problems.append(str(error))
+        if problems:
+            raise UserError("; ".join(problems))
+
+    def _answer(self, view: View, wanted: Wanted, variant: Variant, cancelled: Callable[[], bool]) -> Iterator[int]:
+        examples, engine = view.questions.examples, self.service.engines[wanted.backbone]
+        found = self._found(view, wanted, variant)
+        yield len(found)
+        while len(found) < len(examples):
+            if cancelled():
+                raise Cancelled
+            some = examples[len(found) : len(found) + _STEP]
+            found += engine.predict(some, variant.name, top=1, cancelled=cancelled)
+            yield len(found)
+        key = (view.questions.fingerprint, wanted.backbone, variant.name, 0)
+        _keep(self._columns, key, _COLUMNS, lambda: answer_columns.computed(variant, examples, found))
+        self._begun.pop(key, None)
+
+    def _found(self, view: View, wanted: Wanted, variant: Variant) -> list[Prediction]:
+        key = (view.questions.fingerprint, wanted.backbone, variant.name, 0)
+        return _keep(self._begun, key, _COLUMNS, list)
+
+    def _column(self, questions: Questions, backbone: str, variant: Variant) -> Column | None:
+        """The saved answers or, where there are none to these questions, those computed before."""
+        computed = (questions.fingerprint, backbone, variant.name, 0)
+        key = (*computed[:3], _saved_at(variant))
+        if key in self._columns:
+            return self._columns[key]
+        column = answer_columns.saved(variant, questions.examples, questions.fingerprint)
+        return _keep(self._columns, key, _COLUMNS, lambda: column) if column else self._columns.get(computed)
+
+    def _file(self, questions: Questions, path: str) -> Column:
+        key = (questions.fingerprint, "file", path)
+        return _keep(self._columns, key, _COLUMNS, lambda: answer_columns.from_file(Path(path), questions.examples))
+
+    def _table(self, questions: Questions, columns: list[Column]) -> Table | None:
+        if not columns:
+            return None
+        key = (questions.fingerprint, *map(id, columns))  # a table holds its columns, so that no id is used anew
+        return _keep(self._tables, key, _TABLES, lambda: Table(questions.examples, tuple(columns)))
+
+
+def _saved_at(variant: Variant) -> int:
+    """When the variant's answers were saved, in nanoseconds; 0 where there are none."""
+    path = variant.folder / PREDICTIONS if variant.folder else None
+    return path.stat().st_mtime_ns if path and path.exists() else 0
+
+
+def _keep(store: dict[tuple[Any, ...], Value], key: tuple[Any, ...], most: int, make: Callable[[], Value]) -> Value:
+    """What is stored under `key`, made where it is not; of more than `most`, the oldest are let go."""
+    if key not in store:
+        store[key] = make()
+        for old in list(store)[:-most]:
+            store.pop(old, None)
+    return store[key]

@@ -1,0 +1,210 @@
+"""Error inspection: all questions of a source, which variant got which right, filters, and one question in full.
+
+Components and wiring; the handlers are in `errors_handlers.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import gradio as gr
+from gradio.events import Dependency
+
+from qa_compare.error_kinds import KINDS
+from qa_compare.inspection import Inspector
+from qa_compare.service import SAMPLE
+from qa_compare.slices import ANSWER_LENGTHS, PASSAGE_LENGTHS, QUESTION_WORDS
+from qa_compare.ui import compare, errors_view
+from qa_compare.ui import errors_handlers as handlers
+
+# a click anywhere in something that can be picked; a button in it brings the keyboard
+_PICK = """
+element.addEventListener('click', event => {
+    const picked = event.target.closest('[data-pick]');
+    if (picked && !picked.disabled) trigger('click', {pick: picked.dataset.pick});
+});
+"""
+_REVEAL = """
+watch('value', () => {
+    element.querySelectorAll('.passage').forEach(box => {
+        const mark = box.querySelector('mark.predicted') || box.querySelector('mark.gold');
+        if (mark) box.scrollTop = mark.offsetTop - (box.clientHeight - mark.offsetHeight) / 2;
+    });
+    if (element.querySelector('.chosen')) element.scrollIntoView({block: 'nearest'});
+});
+"""
+_SPEAK = "element.setAttribute('role', 'status');"
+# once the page has the new file's address
+_DOWNLOAD = "() => setTimeout(() => document.querySelector('#errors-file').click(), 200)"
+_PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+_QUICK: dict[str, Any] = {**_PRIVATE, "concurrency_id": "errors", "concurrency_limit": 4}
+ANSWERS: dict[str, Any] = {"concurrency_id": "answers", "concurrency_limit": 1}  # two at once would slow each other
+_SURE = [("Any", 0.0), *((f"At least {share:.0%} sure", share) for share in (0.5, 0.7, 0.8, 0.9, 0.95, 0.99))]
+Components = list[Any]
+
+
+def build(inspector: Inspector, backbone: gr.Dropdown, tab: gr.Tab, tabs: gr.Tabs, opened: compare.Opened) -> None:
+    """Lay it out inside `tab`; `opened` is where "Open in Compare" puts a question."""
+    source, upload, add, variants, note = _sources(inspector)
+    answering = _answers()
+    outcomes, filters, clear = _filters()
+    count, order, exports = _found()
+    file = gr.DownloadButton(visible="hidden", elem_id="errors-file")
+    table = _html(handlers.OPENING, "errors-table", _PICK)
+    detail = _html(handlers.NO_QUESTION, "errors-detail", _REVEAL)
+    put = gr.Button("Open in Compare", interactive=False, elem_id="errors-open")
+    uploaded, files, trouble, outcome = gr.State(""), gr.State([]), gr.State(""), gr.State("")
+    place = [gr.State(0), gr.State("")]
+
+    asked = [backbone, source, uploaded, variants, files]
+    shown = [outcomes, count, table, detail, put]
+    parts = _Parts(inspector, asked, outcome, filters, order, place, shown, answering, note, trouble)
+    parts.begin(tab.select(lambda: "", None, trouble, **_PRIVATE))
+    for event in (
+        source.input(lambda: "", None, trouble, **_PRIVATE),
+        variants.input(lambda: "", None, trouble, **_PRIVATE),
+        backbone.input(lambda: ("", gr.update(value=[])), None, [trouble, variants], **_PRIVATE),
+        upload.upload(partial(handlers.open_file, inspector), upload, [trouble, source, uploaded], **_PRIVATE),
+        add.upload(partial(handlers.add_file, inspector), [add, *asked], [trouble, files], **_PRIVATE),
+    ):
+        parts.begin(event.then(handlers.anew, None, parts.anew, **_PRIVATE))
+    parts.begin(answering[1].click(lambda: "", None, trouble, **_PRIVATE), at_once=False)
+    answering[2].click(_stop(parts.stopped), None, answering[2], queue=False, **_PRIVATE)
+    _wire_filters(parts, clear, exports, file)
+    _wire_question(parts, put, [source, uploaded, place[1]], tabs, opened)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The components that several events read and write, and what follows such an event."""
+
+    inspector: Inspector
+    asked: Components
+    outcome: gr.State
+    filters: Components
+    order: gr.Dropdown
+    place: Components
+    shown: Components
+    answering: Components
+    note: gr.HTML
+    trouble: gr.State
+    stopped: set[str] = field(default_factory=set)
+
+    @property
+    def met(self) -> Components:
+        return [*self.asked, self.outcome, *self.filters, self.order]
+
+    @property
+    def anew(self) -> Components:
+        return [self.outcome, *self.filters, self.order, *self.place]
+
+    def show(self, after: Dependency) -> None:
+        after.then(partial(handlers.show, self.inspector), [*self.met, *self.place], self.shown, **_QUICK)
+
+    def begin(self, after: Dependency, *, at_once: bool = True) -> None:
+        """Find missing answers, then offer what can be chosen among the columns there are, then show."""
+        fill = _answering(self.inspector, self.stopped, at_once)
+        done = after.then(fill, self.asked, [*self.answering, self.trouble], **_PRIVATE, **ANSWERS)
+        inputs = [*self.asked, self.trouble, self.order]
+        outputs = [self.note, self.asked[3], self.filters[1], self.filters[6], self.order, *self.answering]
+        self.show(done.then(partial(handlers.refresh, self.inspector), inputs, outputs, **_QUICK))
+
+
+def _wire_filters(parts: _Parts, clear: gr.Button, exports: dict[str, gr.Button], file: gr.DownloadButton) -> None:
+    *choices, text = parts.filters
+    show = partial(handlers.show_anew, parts.inspector)
+    # a text that is pasted or filled in is no `input` to Gradio
+    for changed in (*(control.input for control in (*choices, parts.order)), text.change):
+        changed(show, parts.met, [*parts.shown, *parts.place], trigger_mode="always_last", **_QUICK)
+    parts.show(clear.click(handlers.anew, None, parts.anew, **_PRIVATE))
+    for kind, button in exports.items():
+        made = button.click(partial(handlers.export, parts.inspector, kind), parts.met, file, **_PRIVATE)
+        made.then(None, js=_DOWNLOAD, **_PRIVATE)
+
+
+def _wire_question(parts: _Parts, put: gr.Button, question: Components, tabs: gr.Tabs, opened: compare.Opened) -> None:
+    outcomes, _, table, *_ = parts.shown
+    picked = [parts.outcome, *parts.place]
+    for one in (outcomes, table):
+        parts.show(one.click(_picked, picked, picked, **_PRIVATE))
+    there = put.click(partial(compare.open_elsewhere, parts.inspector.service), question, opened.shown, **_PRIVATE)
+    there.then(lambda: gr.Tabs(selected="compare"), None, tabs, **_PRIVATE).then(**opened.ask)
+
+
+def _html(value: str, name: str, script: str) -> gr.HTML:
+    return gr.HTML(value, elem_id=name, js_on_load=script, apply_default_css=False)
+
+
+def _sources(inspector: Inspector) -> Components:
+    with gr.Column(elem_id="errors-source"):
+        with gr.Row(elem_id="errors-choose"):
+            source = gr.Dropdown(inspector.service.sources, value=SAMPLE, label="Questions from", filterable=False)
+            upload = gr.UploadButton("Open a file…", scale=0, min_width=120)
+            add = gr.UploadButton("Add predictions…", scale=0, min_width=150, file_types=[".json"])
+        variants = gr.CheckboxGroup([], label="Columns", visible=False)
+        note = _html("", "errors-note", _SPEAK)
+    return [source, upload, add, variants, note]
+
+
+def _answers() -> Components:
+    with gr.Row(elem_id="errors-answers"):
+        state = _html(errors_view.told("&nbsp;"), "errors-state", _SPEAK)
+        answer = gr.Button("Answer them now", scale=0, min_width=160, visible=False)
+        cancel = gr.Button("Cancel", scale=0, min_width=96, visible=False)
+    return [state, answer, cancel]
+
+
+def _filters() -> tuple[gr.HTML, Components, gr.Button]:
+    def choice(label: str, names: tuple[str, ...] = (), first: str = "Any") -> gr.Dropdown:
+        return gr.Dropdown([(first, ""), *((name, name) for name in names)], value="", label=label, filterable=False)
+
+    with gr.Row(elem_id="errors-filters"):
+        outcomes = _html(errors_view.no_outcomes(), "errors-outcomes", _PICK)
+        with gr.Column(elem_id="errors-controls"):
+            text = gr.Textbox(label="Text in question, passage or answers", placeholder="Any text", max_lines=1)
+            filters = [
+                choice("Kind of error", tuple(name.capitalize() for name in KINDS)),
+                choice("Of variant", first="Any of them"),
+                gr.Dropdown(_SURE, value=0.0, label="Sure and wrong", filterable=False),
+                choice("Question word", QUESTION_WORDS),
+                choice("Answer length (words)", ANSWER_LENGTHS),
+                choice("Passage length (words)", PASSAGE_LENGTHS),
+                choice("Article"),
+            ]
+            clear = gr.Button("Clear all filters", size="md", elem_id="errors-clear")
+    return outcomes, [*filters, text], clear
+
+
+def _found() -> tuple[gr.HTML, gr.Dropdown, dict[str, gr.Button]]:
+    with gr.Row(elem_id="errors-found"):
+        count = _html("", "errors-count", _SPEAK)
+        order = gr.Dropdown([("As in the data", "")], value="", label="Sort", filterable=False)
+        exports = {kind: gr.Button(f"Export {kind.upper()}", scale=0, min_width=120) for kind in ("csv", "json")}
+    return count, order, exports
+
+
+def _picked(event: gr.EventData, outcome: str, page: int, row: str) -> tuple[str, int, str]:
+    return handlers.picked(str(event._data["pick"]), outcome, page, row)
+
+
+def _answering(inspector: Inspector, stopped: set[str], at_once: bool) -> Callable[..., Iterator[tuple[Any, ...]]]:
+    def run(  # Gradio gives the request to a parameter of that type, and values to the others one by one
+        backbone: str, source: str, uploaded: str, variants: list[str], files: list[str], request: gr.Request
+    ) -> Iterator[tuple[Any, ...]]:
+        session = request.session_hash or ""
+        stopped.discard(session)
+        asked = (backbone, source, uploaded, variants, files)
+        yield from handlers.answer(inspector, *asked, lambda: session in stopped, at_once=at_once)
+
+    return run
+
+
+def _stop(stopped: set[str]) -> Callable[..., Any]:
+    def stop(request: gr.Request) -> Any:
+        stopped.add(request.session_hash or "")
+        return gr.update(value="Stopping…", interactive=False)
+
+    return stop
