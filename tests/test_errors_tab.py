@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
@@ -25,6 +26,7 @@ from qa_compare.predictions import Candidate, Prediction
 from qa_compare.service import SAMPLE, SQUAD, UPLOAD, Service
 from qa_compare.ui import errors_api, errors_view
 from qa_compare.ui import errors_handlers as handlers
+from qa_compare.ui.errors import _answering, _stop
 from tests import measured, tiny
 from tests.conftest import OpenPage
 
@@ -148,6 +150,23 @@ def test_cancelling_keeps_what_was_answered_and_goes_on_from_there(
     rest = list(inspector.compute(want, never))
     assert (rest[0].done, rest[-1].done) == (128, 450)
     assert asked[2:4] == [("base", 22), ("lora", 64)]
+
+
+def test_choosing_other_questions_ends_the_answers_to_these_without_a_word(
+    inspector: Inspector, rivers: str, asked: list[tuple[str, int]]
+) -> None:
+    visitor = gr.Request(session_hash="one")
+    stopped: dict[str, bool] = {}
+    run = _answering(inspector, stopped, at_once=True)
+    answering = run(inspector.service.backbone, UPLOAD, rivers, [], [], visitor)
+    next(answering)
+    next(answering)
+    _stop(stopped, quiet=True)(visitor)
+    rest = list(answering)
+    assert len(asked) <= 1
+    assert all(one == gr.skip() for update in rest for one in update)
+    *_, last = run(inspector.service.backbone, UPLOAD, rivers, [], [], visitor)
+    assert "36 of 36" in visible(last[0])
 
 
 def test_few_questions_are_answered_at_once_and_many_when_asked(inspector: Inspector, tmp_path: Path) -> None:

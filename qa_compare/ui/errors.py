@@ -73,6 +73,9 @@ def build(inspector: Inspector, backbone: gr.Dropdown, tab: gr.Tab, tabs: gr.Tab
         parts.begin(event.then(handlers.anew, None, parts.anew, **_PRIVATE))
     parts.begin(answering[1].click(lambda: "", None, trouble, **_PRIVATE), at_once=False)
     answering[2].click(_stop(parts.stopped), None, answering[2], queue=False, **_PRIVATE)
+    # whoever chooses other questions does not wait for the answers to these, and needs no word about them
+    for other in (source.input, variants.input, backbone.input, upload.upload):
+        other(_stop(parts.stopped, quiet=True), None, answering[2], queue=False, **_PRIVATE)
     _wire_filters(parts, clear, exports, file)
     _wire_question(parts, put, [source, uploaded, place[1]], tabs, opened)
 
@@ -91,7 +94,7 @@ class _Parts:
     answering: Components
     note: gr.HTML
     trouble: gr.State
-    stopped: set[str] = field(default_factory=set)
+    stopped: dict[str, bool] = field(default_factory=dict)  # session -> whether it is to be quiet about it
 
     @property
     def met(self) -> Components:
@@ -190,21 +193,24 @@ def _picked(event: gr.EventData, outcome: str, page: int, row: str) -> tuple[str
     return handlers.picked(str(event._data["pick"]), outcome, page, row)
 
 
-def _answering(inspector: Inspector, stopped: set[str], at_once: bool) -> Callable[..., Iterator[tuple[Any, ...]]]:
+def _answering(
+    inspector: Inspector, stopped: dict[str, bool], at_once: bool
+) -> Callable[..., Iterator[tuple[Any, ...]]]:
     def run(  # Gradio gives the request to a parameter of that type, and values to the others one by one
         backbone: str, source: str, uploaded: str, variants: list[str], files: list[str], request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
         session = request.session_hash or ""
-        stopped.discard(session)
+        stopped.pop(session, None)
         asked = (backbone, source, uploaded, variants, files)
-        yield from handlers.answer(inspector, *asked, lambda: session in stopped, at_once=at_once)
+        for update in handlers.answer(inspector, *asked, lambda: session in stopped, at_once=at_once):
+            yield (gr.skip(),) * len(update) if stopped.get(session) else update
 
     return run
 
 
-def _stop(stopped: set[str]) -> Callable[..., Any]:
+def _stop(stopped: dict[str, bool], *, quiet: bool = False) -> Callable[..., Any]:
     def stop(request: gr.Request) -> Any:
-        stopped.add(request.session_hash or "")
-        return gr.update(value="Stopping…", interactive=False)
+        stopped[request.session_hash or ""] = quiet
+        return gr.skip() if quiet else gr.update(value="Stopping…", interactive=False)
 
     return stop
