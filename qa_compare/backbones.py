@@ -6,13 +6,13 @@ Only `model.safetensors` and JSON are read, never a pickle, and no code of a whe
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qa_compare import hub
 from qa_compare.errors import UserError
 from qa_compare.files import read_json, sha256
 
@@ -153,7 +153,7 @@ def _from_hub(backbone: Backbone, revision: str | None, offline: bool, tried: li
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     hub_id = str(backbone.hub_id)
-    offline = offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
+    offline = offline or hub.switched_off()
     for local in (True,) if offline else (True, False):
         try:
             found = Path(

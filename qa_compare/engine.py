@@ -20,13 +20,13 @@ from qa_compare.examples import Example
 from qa_compare.features import MAX_LENGTH, MAX_QUESTION_TOKENS, Encoded, encode, pad
 from qa_compare.precision import fastest_precision
 from qa_compare.predictions import Prediction
+from qa_compare.readers import MAX_PASSAGE, MAX_QUESTION
 from qa_compare.variants import Variant
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import BertForQuestionAnswering, PreTrainedTokenizerFast
 
-MAX_QUESTION, MAX_PASSAGE = 2_000, 200_000
 _CHUNK = 256
 Model = TypeVar("Model", bound="nn.Module")
 Logits = tuple[list[Floats], list[Floats]]

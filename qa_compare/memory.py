@@ -1,5 +1,5 @@
 """Keep freed memory in the process: on glibc, every large tensor otherwise goes back to the kernel and is paged in
-anew, which cost LoRA training on two cores a third of its time."""
+anew, which slows training down."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which precision this processor multiplies fastest: measured, since an instruction for bfloat16 can be the slower one.
 
-One kind of server processor multiplies bfloat16 at twice the rate of fp32, another with the same instruction set at
-little more than half.
+One kind of server processor multiplies bfloat16 at twice the rate of fp32, another with the same instruction set more
+slowly than fp32.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def start(
 def _set_dropout(base: nn.Module, rate: float | None) -> None:
     """Give the encoder's dropout layers another rate; None leaves the checkpoint's own.
 
-    On a processor, drawing the masks takes about a third of a training step.
+    On a processor, drawing the masks is a large part of a training step.
     """
     if rate is None:
         return
