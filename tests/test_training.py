@@ -9,11 +9,12 @@ import sys
 
 import pytest
 
+from qa_compare import backbones
 from qa_compare.engine import Engine
 from qa_compare.errors import UserError
 from qa_compare.examples import Answer, Example, to_squad
 from qa_compare.features import encode
-from qa_compare.files import write_json
+from qa_compare.files import sha256, write_json
 from qa_compare.readers import read_examples
 from qa_compare.scoring import score
 from tests import tiny, training_fixture
@@ -114,6 +115,28 @@ def test_a_run_goes_on_from_another_variant_and_counts_its_steps_on(train, tmp_p
     start = events[len(before)]
     best = min((e for e in before if "eval_loss" in e), key=lambda event: event["eval_loss"])
     assert math.isclose(start["eval_loss"], best["eval_loss"], rel_tol=1e-3)
+
+
+def test_the_adapter_that_a_base_is_merged_from_is_a_first_stage_of_the_bare_encoder_s(
+    train, tmp_path, monkeypatch, capsys
+):
+    digest = sha256(tmp_path / "checkpoint" / "model.safetensors")
+    for name, merges in (("bare", False), ("bare-qa", True)):
+        made = backbones.Backbone(name, name, name, folder=tmp_path / "checkpoint", sha256=digest, merges=merges)
+        monkeypatch.setitem(backbones.BACKBONES, name, made)
+    adapters = tmp_path / "adapters"
+    train(base.LORA, "--backbone", "bare-qa", "--epochs", "1")
+    train(base.head("minilm-l6"), "--backbone", "bare", "--epochs", "1")
+    stage = ["--init-from", str(adapters / "bare-qa" / "base"), "--alpha", "64", "--epochs", "1"]
+    train(lora.METHOD, "--backbone", "bare", *stage)
+    events = read_log(adapters / "bare" / "lora")
+    before = read_log(adapters / "bare-qa" / "base")
+    best = min((event for event in before if "eval_loss" in event), key=lambda event: event["eval_loss"])
+    assert events[: len(before)] == before
+    assert math.isclose(events[len(before)]["eval_loss"], best["eval_loss"], rel_tol=1e-3)
+    assert read(adapters / "bare" / "lora" / "run.json")["continued_from"]["backbone"] == "bare-qa"
+    line = refused(capsys, train, lora.METHOD, "--backbone", "bare-qa", *stage)
+    assert "was made by base: lora cannot continue it" in line
 
 
 class Interrupted(Exception):

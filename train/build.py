@@ -58,9 +58,7 @@ def build(
         UserError: the folder to continue from is broken, of another method, or of another shape than `own` says.
     """
     config = method.configure(own)
-    before = variants.read(options.init_from, backbone) if options.init_from else None
-    if before:
-        _check_method(before, method)
+    before = _before(options.init_from, backbone, method) if options.init_from else None
     if config is None:
         plain = own_head(base if before is None else cast("BertForQuestionAnswering", apply(before, base)))
         for name, parameter in plain.named_parameters():
@@ -77,11 +75,20 @@ def build(
     return model
 
 
-def _check_method(before: Variant, method: Method) -> None:
+def _before(folder: Path, backbone: backbones.Backbone, method: Method) -> Variant:
+    """The variant to continue from: the same method's, or the adapter that another backbone's base is merged from."""
+    before = variants.read(folder, backbone)
+    wanted = method.name
+    for other in backbones.BACKBONES.values():
+        # such a base is an adapter of the bare encoder, and so a first stage of the encoder's own
+        if before.problem and other.merges and not backbone.merges and other.sha256 == backbone.sha256:
+            merged = variants.read(folder, other)
+            before, wanted = (before, wanted) if merged.problem else (merged, "base")
     if before.problem:
         raise UserError(f"--init-from: {before.problem}")
-    if before.method != method.name:
+    if before.method != wanted:
         raise UserError(f"--init-from {before.folder} was made by {before.method}: {method.name} cannot continue it")
+    return before
 
 
 def _continued(before: Variant, base: BertForQuestionAnswering, fresh: QAPeftModel) -> QAPeftModel:
