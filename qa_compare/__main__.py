@@ -1,4 +1,4 @@
-"""The command line: python -m qa_compare ask | predict | evaluate | paired | results | export-base.
+"""The command line: python -m qa_compare ask | predict | convert | evaluate | paired | results | export-base | doctor.
 
 Exit status: 0, 1 for a check that fails, 2 for bad input (one line on standard error), 130 when interrupted. What a
 command does is in `cli.py` and `cli_measure.py`, imported with torch and the rest only once its arguments are known to
@@ -58,6 +58,8 @@ def _run(arguments: argparse.Namespace) -> int:
         "evaluate": cli_measure.evaluate,
         "paired": cli_measure.paired,
         "export-base": cli.export_base,
+        "convert": cli.convert,
+        "doctor": cli.doctor,
     }
     commands[arguments.command](arguments)
     return 0
@@ -85,6 +87,11 @@ def parser() -> argparse.ArgumentParser:
     _add_file(predict)
     predict.add_argument("--output", required=True, type=Path, metavar="OUT.json", help="written as {id: answer}")
 
+    convert = commands.add_parser("convert", help="check a file of questions, and write it as SQuAD JSON")
+    convert.add_argument("file", type=Path, metavar="FILE", help="questions as CSV, JSONL or SQuAD JSON")
+    convert.add_argument("--output", type=Path, metavar="OUT.json", help="without it, the file is only checked")
+    convert.add_argument("--keep-good", action="store_true", help="leave the rows out that cannot be used")
+
     evaluate = commands.add_parser("evaluate", parents=[common], help="measure a variant on a file of questions")
     _add_file(evaluate)
     _add_results(evaluate)
@@ -102,6 +109,13 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("backbone", metavar="BACKBONE", help="for example minilm-l6-qa")
     export.add_argument("--output", required=True, type=Path, metavar="DIR")
     _add_source(export)
+
+    doctor = commands.add_parser(
+        "doctor", help="versions, weights, adapters, processor, a timed answer: for bug reports"
+    )
+    doctor.add_argument("--hub", action="store_true", help="also ask the hub whether it can be reached")
+    doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_adapters(doctor)
     return top
 
 

@@ -1,4 +1,4 @@
-"""What `ask`, `predict` and `export-base` do, and what all commands share; `cli_measure.py` has the others.
+"""What the commands do, and what they all share; `cli_measure.py` has those that measure.
 
 Results go to standard output, progress to standard error.
 """
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qa_compare.errors import UserError
+from qa_compare.examples import to_squad
 from qa_compare.files import read_bytes, write_json
-from qa_compare.readers import read_examples
+from qa_compare.readers import check_file, read_examples
 
 if TYPE_CHECKING:
     from qa_compare.comparison import Comparison, VariantAnswer
@@ -52,6 +53,36 @@ def predict(arguments: argparse.Namespace) -> None:
     answers = {prediction.id: prediction.answer for prediction in predictions}
     write_json(arguments.output, answers)
     print(f"wrote {len(answers):,} answers to {arguments.output}")
+
+
+def convert(arguments: argparse.Namespace) -> None:
+    """Check a file of questions, list what is wrong with it, and write it as SQuAD JSON."""
+    if arguments.output:
+        check_output("--output", arguments.output, arguments.file)
+    found = check_file(arguments.file)
+    for problem in found.problems:
+        print(f"{problem.row}: {problem.message}", file=sys.stderr)
+    bad, good = len(found.problems), len(found.examples)
+    if bad and not (arguments.keep_good and good):
+        kept = f"; --keep-good leaves them out and keeps the other {good:,}" if good else ""
+        raise UserError(f"{arguments.file}: {bad:,} row{'s' * (bad != 1)} cannot be used{kept}")
+    answered = sum(bool(example.answers) for example in found.examples)
+    held = f"{good:,} question{'s' * (good != 1)}, {answered:,} of them with gold answers"
+    if not arguments.output:
+        print(f"{arguments.file}: {held}")
+        return
+    write_json(arguments.output, to_squad(found.examples))
+    print(f"wrote {held}, to {arguments.output}")
+
+
+def doctor(arguments: argparse.Namespace) -> None:
+    """Print what a bug report needs."""
+    from qa_compare.doctor import examine
+    from qa_compare.doctor import table as lines
+
+    _hide_loading_bars()
+    found = examine(adapters_folder(arguments), ask_hub=arguments.hub)
+    print(json.dumps(found, indent=2) if arguments.json else lines(found))
 
 
 def export_base(arguments: argparse.Namespace) -> None:

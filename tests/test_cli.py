@@ -311,3 +311,36 @@ def test_every_command_of_the_readme_is_one_that_the_command_line_takes() -> Non
     assert {one[0] for one in arguments} == {"ask", "predict", "evaluate", "paired", "results", "export-base"}
     for one in arguments:
         parser().parse_args(one)  # raises UserError for what it does not know
+
+
+CSV = """passage,question,answers
+The mill stands by the weir.,Where does the mill stand?,by the weir
+The mill stands by the weir.,What stands by the weir?,The mill | mill
+"""
+
+
+def test_a_table_of_questions_becomes_squad_json_that_is_read_again(tmp_path, capsys):
+    (tmp_path / "questions.csv").write_text(CSV)
+    assert main(["convert", str(tmp_path / "questions.csv"), "--output", str(tmp_path / "squad.json")]) == 0
+    assert "wrote 2 questions, 2 of them with gold answers" in capsys.readouterr().out
+    assert read_examples(tmp_path / "squad.json") == read_examples(tmp_path / "questions.csv")
+
+
+def test_convert_lists_every_row_that_cannot_be_used_and_writes_nothing_unless_told_to(tmp_path, capsys):
+    source, output = tmp_path / "questions.csv", tmp_path / "squad.json"
+    source.write_text(CSV + "The mill stands.,Where?,nowhere\nThe mill stands.,,mill\n")
+    assert main(["convert", str(source), "--output", str(output)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith('line 4: the answer "nowhere" does not stand in its passage')
+    assert lines[1].startswith("line 5: its question is empty")
+    assert "2 rows cannot be used; --keep-good leaves them out and keeps the other 2" in lines[2]
+    assert not output.exists()
+    assert main(["convert", str(source), "--output", str(output), "--keep-good"]) == 0
+    assert len(read_examples(output)) == 2
+
+
+def test_convert_without_an_output_only_checks(tmp_path, capsys):
+    (tmp_path / "questions.csv").write_text(CSV)
+    assert main(["convert", str(tmp_path / "questions.csv")]) == 0
+    assert "2 questions, 2 of them with gold answers" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["questions.csv"]
