@@ -58,7 +58,6 @@ def launch_options() -> dict[str, Any]:
         "head": f"<style>{theme.css()}</style>",
         "footer_links": ["api"],
         "run_history": False,
-        "ssr_mode": False,
     }
 
 
