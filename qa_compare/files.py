@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from qa_compare.errors import UserError
+from qa_compare.errors import OverLimit, UserError
 
 _REASONS = {
     errno.ENOSPC: "there is no space left on its disk",
@@ -71,10 +71,10 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_bytes(path: Path, limit: int | None = None) -> bytes:
-    """The file's bytes. Raises UserError where it cannot be read or is larger than `limit` bytes."""
+    """The file's bytes. Raises UserError where it cannot be read, OverLimit where it is larger than `limit` bytes."""
     try:
         if limit is not None and path.stat().st_size > limit:
-            raise UserError(
+            raise OverLimit(
                 f"{path.name} has {path.stat().st_size / 2**20:.1f} MB: at most {limit / 2**20:.0f} are read"
             )
         return path.read_bytes()

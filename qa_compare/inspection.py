@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from qa_compare import answer_columns
 from qa_compare.analysis import Column, Table
-from qa_compare.engine import Cancelled
+from qa_compare.answering import Pace, Progress, advance, keep
 from qa_compare.errors import UserError
 from qa_compare.predictions import Prediction
 from qa_compare.runs import PREDICTIONS
@@ -19,9 +18,7 @@ from qa_compare.variants import Variant
 
 AT_ONCE = 256  # missing answers to so many questions are found without being asked for
 MAX_COLUMNS = 6
-_STEP = 64  # questions between two reports of progress
 _TABLES, _COLUMNS = 4, 32  # kept in memory: a table of SQuAD's validation questions takes some 30 MB, a column 2
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +43,6 @@ class View:
     table: Table | None
     missing: tuple[Variant, ...]
     problems: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """`done` of `total` answers, now those of `label`; `left` estimates the seconds to go, None where it cannot yet."""
-
-    done: int
-    total: int
-    label: str
-    left: float | None
 
 
 class Inspector:
@@ -114,15 +101,13 @@ class Inspector:
         ready = self.service.readiness(wanted.backbone)
         if view.missing and not ready.ready:
             raise UserError(ready.detail)
-        size, begin, problems = len(view.questions.examples), time.perf_counter(), []
+        size, pace, problems = len(view.questions.examples), Pace(), []
         before = sum(len(self._found(view, wanted, variant)) for variant in view.missing)
         for place, variant in enumerate(view.missing):
             try:
                 for done in self._answer(view, wanted, variant, cancelled):
                     now, total = done + place * size, size * len(view.missing)
-                    spent = time.perf_counter() - begin
-                    left = spent / (now - before) * (total - now) if now > before else None
-                    yield Progress(now, total, variant.label, left)
+                    yield pace.at(now, total, variant.label, made=now - before)
             except UserError as error:
                 problems.append(str(error))
         if problems:
@@ -133,18 +118,15 @@ class Inspector:
         found = self._found(view, wanted, variant)
         yield len(found)
         while len(found) < len(examples):
-            if cancelled():
-                raise Cancelled
-            some = examples[len(found) : len(found) + _STEP]
-            found += engine.predict(some, variant.name, top=1, cancelled=cancelled)
+            advance(engine, examples, variant.name, found, cancelled)
             yield len(found)
         key = (view.questions.fingerprint, wanted.backbone, variant.name, 0)
-        _keep(self._columns, key, _COLUMNS, lambda: answer_columns.computed(variant, examples, found))
+        keep(self._columns, key, _COLUMNS, lambda: answer_columns.computed(variant, examples, found))
         self._begun.pop(key, None)
 
     def _found(self, view: View, wanted: Wanted, variant: Variant) -> list[Prediction]:
         key = (view.questions.fingerprint, wanted.backbone, variant.name, 0)
-        return _keep(self._begun, key, _COLUMNS, list)
+        return keep(self._begun, key, _COLUMNS, list)
 
     def _column(self, questions: Questions, backbone: str, variant: Variant) -> Column | None:
         """The saved answers or, where there are none to these questions, those computed before."""
@@ -153,29 +135,20 @@ class Inspector:
         if key in self._columns:
             return self._columns[key]
         column = answer_columns.saved(variant, questions.examples, questions.fingerprint)
-        return _keep(self._columns, key, _COLUMNS, lambda: column) if column else self._columns.get(computed)
+        return keep(self._columns, key, _COLUMNS, lambda: column) if column else self._columns.get(computed)
 
     def _file(self, questions: Questions, path: str) -> Column:
         key = (questions.fingerprint, "file", path)
-        return _keep(self._columns, key, _COLUMNS, lambda: answer_columns.from_file(Path(path), questions.examples))
+        return keep(self._columns, key, _COLUMNS, lambda: answer_columns.from_file(Path(path), questions.examples))
 
     def _table(self, questions: Questions, columns: list[Column]) -> Table | None:
         if not columns:
             return None
         key = (questions.fingerprint, *map(id, columns))  # a table holds its columns, so that no id is used anew
-        return _keep(self._tables, key, _TABLES, lambda: Table(questions.examples, tuple(columns)))
+        return keep(self._tables, key, _TABLES, lambda: Table(questions.examples, tuple(columns)))
 
 
 def _saved_at(variant: Variant) -> int:
     """When the variant's answers were saved, in nanoseconds; 0 where there are none."""
     path = variant.folder / PREDICTIONS if variant.folder else None
     return path.stat().st_mtime_ns if path and path.exists() else 0
-
-
-def _keep(store: dict[tuple[Any, ...], Value], key: tuple[Any, ...], most: int, make: Callable[[], Value]) -> Value:
-    """What is stored under `key`, made where it is not; of more than `most`, the oldest are let go."""
-    if key not in store:
-        store[key] = make()
-        for old in list(store)[:-most]:
-            store.pop(old, None)
-    return store[key]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from qa_compare.errors import UserError
+from qa_compare.errors import OverLimit, UserError
 from qa_compare.examples import Answer, Example
 from qa_compare.files import parse_json, read_bytes
 
@@ -41,12 +41,15 @@ class _BadRow(Exception):
 
 @dataclass(slots=True)
 class _Collector:
+    name: str
+    limit: int | None = None
     examples: list[Example] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
 
     def add(self, row: str, data: Any, passage: Any, title: Any) -> None:
         """Check one question and keep it, or its problem."""
+        self._count()
         try:
             names = (f"row-{number}" for number in count(len(self.ids) + 1))
             example = _example(data, passage, title, default_id=next(name for name in names if name not in self.ids))
@@ -58,16 +61,29 @@ class _Collector:
         self.ids.add(example.id)
         self.examples.append(example)
 
+    def fault(self, row: str, message: str) -> None:
+        """Keep the problem of a row that is no question at all."""
+        self._count()
+        self.problems.append(Problem(row, message))
 
-def check_file(path: Path, *, limit_bytes: int | None = None, name: str | None = None) -> FileCheck:
+    def _count(self) -> None:
+        # refused at the first row too many: a file of nothing but line ends would fill the memory with its problems
+        if self.limit is not None and len(self.examples) + len(self.problems) >= self.limit:
+            raise OverLimit(f"{self.name} has more than {self.limit:,} rows")
+
+
+def check_file(
+    path: Path, *, limit_bytes: int | None = None, limit_rows: int | None = None, name: str | None = None
+) -> FileCheck:
     """Read a file by its suffix (`.csv`, `.jsonl`) or, with any other, as SQuAD JSON; `name` stands for it in messages.
 
     Raises:
-        UserError: the file as a whole cannot be read: missing, too large, not UTF-8, not JSON, of another shape.
+        UserError: the file as a whole cannot be read: missing, not UTF-8, not JSON, of another shape.
+        OverLimit: it has more bytes, or more rows, good and bad, than are taken.
     """
     name = name or path.name
     data = read_bytes(path, limit_bytes)
-    collector = _Collector()
+    collector = _Collector(name, limit_rows)
     if path.suffix.lower() == ".csv":
         _read_csv(data, name, collector)
     elif path.suffix.lower() in {".jsonl", ".ndjson"}:
@@ -76,6 +92,14 @@ def check_file(path: Path, *, limit_bytes: int | None = None, name: str | None =
         _read_squad(parse_json(data, name), name, collector)
     if not collector.examples and not collector.problems:
         raise UserError(f"{name} holds no question")
+    return FileCheck(collector.examples, collector.problems)
+
+
+def check_rows(rows: Iterable[Any], name: str) -> FileCheck:
+    """Objects as JSONL has them, which a program brought under this name; problems have rows like `name[3]`, from 0."""
+    collector = _Collector(name)
+    for number, row in enumerate(rows):
+        _add_flat(collector, f"{name}[{number}]", row)
     return FileCheck(collector.examples, collector.problems)
 
 
@@ -92,21 +116,21 @@ def read_examples(path: Path, *, limit_bytes: int | None = None, name: str | Non
 def _read_squad(data: Any, name: str, collector: _Collector) -> None:
     if not isinstance(data, dict) or not isinstance(data.get("data"), list):
         raise UserError(f'{name} is not SQuAD JSON: it has no "data" list')
-    for row, qa, passage, title in _squad_rows(data["data"], collector.problems):
+    for row, qa, passage, title in _squad_rows(data["data"], collector):
         collector.add(row, qa, passage, title)
 
 
-def _squad_rows(articles: list[Any], problems: list[Problem]) -> Iterator[tuple[str, Any, Any, Any]]:
+def _squad_rows(articles: list[Any], collector: _Collector) -> Iterator[tuple[str, Any, Any, Any]]:
     for a, article in enumerate(articles):
         paragraphs = article.get("paragraphs") if isinstance(article, dict) else None
         if not isinstance(paragraphs, list):
-            problems.append(Problem(f"data[{a}]", 'has no "paragraphs" list'))
+            collector.fault(f"data[{a}]", 'has no "paragraphs" list')
             continue
         for p, paragraph in enumerate(paragraphs):
             row = f"data[{a}].paragraphs[{p}]"
             questions = paragraph.get("qas") if isinstance(paragraph, dict) else None
             if not isinstance(questions, list):
-                problems.append(Problem(row, 'has no "qas" list'))
+                collector.fault(row, 'has no "qas" list')
                 continue
             for q, qa in enumerate(questions):
                 yield f"{row}.qas[{q}]", qa, paragraph.get("context"), article.get("title", "")
@@ -120,7 +144,7 @@ def _read_jsonl(data: bytes, name: str, collector: _Collector) -> None:
             row = parse_json(line, f"line {number}")
         except UserError as error:
             message = str(error).removeprefix(f"line {number} ").replace("(line 1, ", "(")
-            collector.problems.append(Problem(f"line {number}", message))
+            collector.fault(f"line {number}", message)
             continue
         _add_flat(collector, f"line {number}", row)
 
@@ -130,9 +154,7 @@ def _read_csv(data: bytes, name: str, collector: _Collector) -> None:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{name} is not UTF-8 text (byte {error.start})") from error
-    csv.field_size_limit(
-        2**31 - 1
-    )  # the default refuses passages of 131,072 characters; ours have a limit of their own
+    csv.field_size_limit(2**31 - 1)  # not the default: our passages have a limit of their own, of more characters
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         columns = [(column or "").strip().lower() for column in reader.fieldnames or []]
@@ -141,7 +163,7 @@ def _read_csv(data: bytes, name: str, collector: _Collector) -> None:
         reader.fieldnames = columns
         for row in reader:
             if None in row:
-                collector.problems.append(Problem(f"line {reader.line_num}", "has more cells than the first line"))
+                collector.fault(f"line {reader.line_num}", "has more cells than the first line")
                 continue
             cells = {key: value for key, value in row.items() if value is not None}
             answers = cells.pop("answers", None) or cells.pop("answer", None) or ""
@@ -154,7 +176,7 @@ def _read_csv(data: bytes, name: str, collector: _Collector) -> None:
 def _add_flat(collector: _Collector, row: str, data: Any) -> None:
     """One row of JSONL or CSV, which carries its own passage."""
     if not isinstance(data, dict):
-        collector.problems.append(Problem(row, "is not an object"))
+        collector.fault(row, "is not an object")
         return
     if "answers" not in data and "answer" in data:
         data = {**data, "answers": [] if data["answer"] is None else [data["answer"]]}

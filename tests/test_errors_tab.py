@@ -27,6 +27,7 @@ from qa_compare.service import SAMPLE, SQUAD, UPLOAD, Service
 from qa_compare.ui import errors_api, errors_view
 from qa_compare.ui import errors_handlers as handlers
 from qa_compare.ui.errors import _answering, _stop
+from qa_compare.ui.stopping import Tasks
 from tests import measured, tiny
 from tests.conftest import OpenPage
 
@@ -156,12 +157,12 @@ def test_choosing_other_questions_ends_the_answers_to_these_without_a_word(
     inspector: Inspector, rivers: str, asked: list[tuple[str, int]]
 ) -> None:
     visitor = gr.Request(session_hash="one")
-    stopped: dict[str, bool] = {}
-    run = _answering(inspector, stopped, at_once=True)
+    tasks = Tasks()
+    run = _answering(inspector, tasks, at_once=True)
     answering = run(inspector.service.backbone, UPLOAD, rivers, [], [], visitor)
     next(answering)
     next(answering)
-    _stop(stopped, quiet=True)(visitor)
+    _stop(tasks, quiet=True)(visitor)
     rest = list(answering)
     assert len(asked) <= 1
     assert all(one == gr.skip() for update in rest for one in update)

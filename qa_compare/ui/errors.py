@@ -17,16 +17,10 @@ from qa_compare.error_kinds import KINDS
 from qa_compare.inspection import Inspector
 from qa_compare.service import SAMPLE
 from qa_compare.slices import ANSWER_LENGTHS, PASSAGE_LENGTHS, QUESTION_WORDS
-from qa_compare.ui import compare, errors_view
+from qa_compare.ui import compare, downloads, errors_view, states
 from qa_compare.ui import errors_handlers as handlers
+from qa_compare.ui.stopping import Tasks
 
-# a click anywhere in something that can be picked; a button in it brings the keyboard
-_PICK = """
-element.addEventListener('click', event => {
-    const picked = event.target.closest('[data-pick]');
-    if (picked && !picked.disabled) trigger('click', {pick: picked.dataset.pick});
-});
-"""
 _REVEAL = """
 watch('value', () => {
     element.querySelectorAll('.passage').forEach(box => {
@@ -37,8 +31,6 @@ watch('value', () => {
 });
 """
 _SPEAK = "element.setAttribute('role', 'status');"
-# once the page has the new file's address
-_DOWNLOAD = "() => setTimeout(() => document.querySelector('#errors-file').click(), 200)"
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 _QUICK: dict[str, Any] = {**_PRIVATE, "concurrency_id": "errors", "concurrency_limit": 4}
 ANSWERS: dict[str, Any] = {"concurrency_id": "answers", "concurrency_limit": 1}  # two at once would slow each other
@@ -46,14 +38,21 @@ _SURE = [("Any", 0.0), *((f"At least {share:.0%} sure", share) for share in (0.5
 Components = list[Any]
 
 
-def build(inspector: Inspector, backbone: gr.Dropdown, tab: gr.Tab, tabs: gr.Tabs, opened: compare.Opened) -> None:
-    """Lay it out inside `tab`; `opened` is where "Open in Compare" puts a question."""
+def build(
+    page: gr.Blocks,
+    inspector: Inspector,
+    backbone: gr.Dropdown,
+    tab: gr.Tab,
+    tabs: gr.Tabs,
+    opened: compare.Opened,
+) -> None:
+    """Lay it out inside `tab` of the page; `opened` is where "Open in Compare" puts a question."""
     source, upload, add, variants, note = _sources(inspector)
     answering = _answers()
     outcomes, filters, clear = _filters()
     count, order, exports = _found()
-    file = gr.DownloadButton(visible="hidden", elem_id="errors-file")
-    table = _html(handlers.OPENING, "errors-table", _PICK)
+    file = downloads.hidden("errors-file")
+    table = _html(handlers.OPENING, "errors-table", downloads.PICK)
     detail = _html(handlers.NO_QUESTION, "errors-detail", _REVEAL)
     put = gr.Button("Open in Compare", interactive=False, elem_id="errors-open")
     uploaded, files, trouble, outcome = gr.State(""), gr.State([]), gr.State(""), gr.State("")
@@ -72,10 +71,11 @@ def build(inspector: Inspector, backbone: gr.Dropdown, tab: gr.Tab, tabs: gr.Tab
     ):
         parts.begin(event.then(handlers.anew, None, parts.anew, **_PRIVATE))
     parts.begin(answering[1].click(lambda: "", None, trouble, **_PRIVATE), at_once=False)
-    answering[2].click(_stop(parts.stopped), None, answering[2], queue=False, **_PRIVATE)
+    answering[2].click(_stop(parts.tasks), None, answering[2], queue=False, **_PRIVATE)
+    page.unload(parts.tasks.left)
     # whoever chooses other questions does not wait for the answers to these, and needs no word about them
     for other in (source.input, variants.input, backbone.input, upload.upload):
-        other(_stop(parts.stopped, quiet=True), None, answering[2], queue=False, **_PRIVATE)
+        other(_stop(parts.tasks, quiet=True), None, answering[2], queue=False, **_PRIVATE)
     _wire_filters(parts, clear, exports, file)
     _wire_question(parts, put, [source, uploaded, place[1]], tabs, opened)
 
@@ -94,7 +94,7 @@ class _Parts:
     answering: Components
     note: gr.HTML
     trouble: gr.State
-    stopped: dict[str, bool] = field(default_factory=dict)  # session -> whether it is to be quiet about it
+    tasks: Tasks = field(default_factory=Tasks)
 
     @property
     def met(self) -> Components:
@@ -109,7 +109,7 @@ class _Parts:
 
     def begin(self, after: Dependency, *, at_once: bool = True) -> None:
         """Find missing answers, then offer what can be chosen among the columns there are, then show."""
-        fill = _answering(self.inspector, self.stopped, at_once)
+        fill = _answering(self.inspector, self.tasks, at_once)
         done = after.then(fill, self.asked, [*self.answering, self.trouble], **_PRIVATE, **ANSWERS)
         inputs = [*self.asked, self.trouble, self.order]
         outputs = [self.note, self.asked[3], self.filters[1], self.filters[6], self.order, *self.answering]
@@ -125,7 +125,7 @@ def _wire_filters(parts: _Parts, clear: gr.Button, exports: dict[str, gr.Button]
     parts.show(clear.click(handlers.anew, None, parts.anew, **_PRIVATE))
     for kind, button in exports.items():
         made = button.click(partial(handlers.export, parts.inspector, kind), parts.met, file, **_PRIVATE)
-        made.then(None, js=_DOWNLOAD, **_PRIVATE)
+        made.then(None, js=downloads.fetch("errors-file"), **_PRIVATE)
 
 
 def _wire_question(parts: _Parts, put: gr.Button, question: Components, tabs: gr.Tabs, opened: compare.Opened) -> None:
@@ -154,7 +154,7 @@ def _sources(inspector: Inspector) -> Components:
 
 def _answers() -> Components:
     with gr.Row(elem_id="errors-answers"):
-        state = _html(errors_view.told("&nbsp;"), "errors-state", _SPEAK)
+        state = _html(states.told("&nbsp;"), "errors-state", _SPEAK)
         answer = gr.Button("Answer them now", scale=0, min_width=160, visible=False)
         cancel = gr.Button("Cancel", scale=0, min_width=96, visible=False)
     return [state, answer, cancel]
@@ -165,7 +165,7 @@ def _filters() -> tuple[gr.HTML, Components, gr.Button]:
         return gr.Dropdown([(first, ""), *((name, name) for name in names)], value="", label=label, filterable=False)
 
     with gr.Row(elem_id="errors-filters"):
-        outcomes = _html(errors_view.no_outcomes(), "errors-outcomes", _PICK)
+        outcomes = _html(errors_view.no_outcomes(), "errors-outcomes", downloads.PICK)
         with gr.Column(elem_id="errors-controls"):
             text = gr.Textbox(label="Text in question, passage or answers", placeholder="Any text", max_lines=1)
             filters = [
@@ -193,24 +193,25 @@ def _picked(event: gr.EventData, outcome: str, page: int, row: str) -> tuple[str
     return handlers.picked(str(event._data["pick"]), outcome, page, row)
 
 
-def _answering(
-    inspector: Inspector, stopped: dict[str, bool], at_once: bool
-) -> Callable[..., Iterator[tuple[Any, ...]]]:
+def _answering(inspector: Inspector, tasks: Tasks, at_once: bool) -> Callable[..., Iterator[tuple[Any, ...]]]:
     def run(  # Gradio gives the request to a parameter of that type, and values to the others one by one
         backbone: str, source: str, uploaded: str, variants: list[str], files: list[str], request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
-        session = request.session_hash or ""
-        stopped.pop(session, None)
+        ticket = tasks.begin(request)
+        task = tasks.start(request, ticket)
         asked = (backbone, source, uploaded, variants, files)
-        for update in handlers.answer(inspector, *asked, lambda: session in stopped, at_once=at_once):
-            yield (gr.skip(),) * len(update) if stopped.get(session) else update
+        try:
+            for update in handlers.answer(inspector, *asked, task.cancelled, at_once=at_once):
+                yield (gr.skip(),) * len(update) if task.quiet else update
+        finally:
+            tasks.end(request, ticket)
 
     return run
 
 
-def _stop(stopped: dict[str, bool], *, quiet: bool = False) -> Callable[..., Any]:
+def _stop(tasks: Tasks, *, quiet: bool = False) -> Callable[..., Any]:
     def stop(request: gr.Request) -> Any:
-        stopped[request.session_hash or ""] = quiet
+        tasks.stop(request, quiet=quiet)
         return gr.skip() if quiet else gr.update(value="Stopping…", interactive=False)
 
     return stop

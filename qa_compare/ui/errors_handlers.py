@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from qa_compare.analysis import Filter, Rows, Table, orders, outcomes, select
 from qa_compare.engine import Cancelled
@@ -17,10 +15,11 @@ from qa_compare.errors import UserError
 from qa_compare.inspection import AT_ONCE, Inspector, View, Wanted
 from qa_compare.rows_export import as_csv, as_json
 from qa_compare.service import UPLOAD
-from qa_compare.ui import cards, compare, errors_view
+from qa_compare.ui import cards, compare, errors_view, states
+from qa_compare.ui.downloads import saved
 
-NO_QUESTION = errors_view.nothing("Choose a question in the table", "to see every variant's answer in its passage.")
-OPENING = errors_view.nothing("Opening the questions…", "They stand here once the variants have answered them.")
+NO_QUESTION = states.nothing("Choose a question in the table", "to see every variant's answer in its passage.")
+OPENING = states.nothing("Opening the questions…", "They stand here once the variants have answered them.")
 FILTERS = 8  # controls, the outcome left out
 Updates = list[Any]
 
@@ -92,9 +91,9 @@ def answer(
         if not view.missing or (at_once and len(view.questions.examples) > AT_ONCE):
             yield gr.skip(), gr.skip(), gr.skip(), gr.skip()
             return
-        yield errors_view.progress(None), *buttons, gr.skip()
+        yield states.progress(None), *buttons, gr.skip()
         for now in inspector.compute(asked, cancelled):
-            yield errors_view.progress(now), *buttons, gr.skip()
+            yield states.progress(now), *buttons, gr.skip()
     except UserError as error:
         yield gr.skip(), gr.skip(), gr.skip(), str(error)
     except Cancelled:
@@ -116,7 +115,7 @@ def refresh(
         view = inspector.view(wanted(backbone, source, uploaded, variants, files))
     except UserError as error:
         failed = cards.notice(str(error), failed=True)
-        return [failed, *[gr.skip()] * 4, errors_view.told("&nbsp;"), *[gr.update(visible=False)] * 2]
+        return [failed, *[gr.skip()] * 4, states.told("&nbsp;"), *[gr.update(visible=False)] * 2]
     problems = "; ".join(dict.fromkeys([trouble, *view.problems] if trouble else view.problems))
     note = cards.notice(problems, failed=True) if problems else cards.notice(compare.describe(view.questions))
     columns = view.table.columns if view.table else ()
@@ -140,8 +139,8 @@ def _state(view: View) -> str:
     count = f"{len(view.questions.examples):,}"
     if view.missing:
         names = cards.text(", ".join(one.label for one in view.missing))
-        return errors_view.told(f"No answers to these {count} questions yet: <b>{names}</b>.")
-    return errors_view.told(f"All columns have their answers to these {count} questions.")
+        return states.told(f"No answers to these {count} questions yet: <b>{names}</b>.")
+    return states.told(f"All columns have their answers to these {count} questions.")
 
 
 def show(inspector: Inspector, *values: Any) -> Updates:
@@ -152,13 +151,13 @@ def show(inspector: Inspector, *values: Any) -> Updates:
     try:
         view = inspector.view(wanted(*asked))
         if view.table is None:
-            empty = errors_view.nothing("No variant has answered these questions yet.", "Answer them above.")
+            empty = states.nothing("No variant has answered these questions yet.", "Answer them above.")
             return [errors_view.no_outcomes(), "", empty, NO_QUESTION, *nothing]
         met = asked_filter(outcome, values[6 : 6 + FILTERS])
         found = select(view.table, met, order)
         counted = outcomes(view.table, met)
     except UserError as error:
-        return [errors_view.no_outcomes(), "", errors_view.nothing(str(error)), NO_QUESTION, *nothing]
+        return [errors_view.no_outcomes(), "", states.nothing(str(error)), NO_QUESTION, *nothing]
     page = min(max(page, 0), max(len(found) - 1, 0) // errors_view.PAGE)
     place = errors_view.row_of(view.table, row) if row else None
     return [
@@ -183,11 +182,7 @@ def export(inspector: Inspector, kind: str, *values: Any) -> str:
         raise gr.Error(str(error), print_exception=False) from error
     # a byte order mark: without it, spreadsheets read the letters of other languages wrongly
     data = as_csv(table, found).encode("utf-8-sig") if kind == "csv" else as_json(table, found).encode()
-    folder = Path(get_upload_folder()) / hashlib.sha256(data).hexdigest()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"qa-compare-questions.{kind}"
-    path.write_bytes(data)
-    return str(path)
+    return saved(data, f"qa-compare-questions.{kind}")
 
 
 def _selected(inspector: Inspector, values: Sequence[Any]) -> tuple[Table, Rows]:

@@ -9,9 +9,9 @@ import numpy as np
 
 from qa_compare.analysis import Column, Outcome, Rows, Table
 from qa_compare.error_kinds import KINDS, LONG, NO_ANSWER, NO_GOLD, OVERLAP, RIGHT, SAME_SENTENCE, SHORT, find
-from qa_compare.inspection import Progress
 from qa_compare.scoring import gold_texts
 from qa_compare.ui import cards, theme
+from qa_compare.ui.states import nothing
 
 PAGE = 10
 # what stands behind a kind's badge: a sign beside the colour, for who cannot tell colours apart
@@ -145,37 +145,6 @@ def _badge(column: Column, row: int, *, score: bool = False) -> str:
     f1 = float(column.f1[row])
     words = kind.capitalize() + (f", F1 {cards.percent(f1)}" if score and kind not in (RIGHT, NO_GOLD) else "")
     return f'<span class="badge {look}"><span aria-hidden="true">{_SIGNS[look]}</span> {words}</span>'
-
-
-def progress(now: Progress | None) -> str:
-    """How far the answering is; None before it has begun."""
-    if now is None:
-        return bar(0.0, "Loading the models…")
-    share = now.done / now.total if now.total else 1.0
-    left = "" if now.left is None else f", about {_time(now.left)} left"
-    return bar(share, f"{now.label}: {now.done:,} of {now.total:,} answers{left}")
-
-
-def bar(share: float, words: str) -> str:
-    """A progress bar with words beside it, which screen readers read too."""
-    return (
-        f'<div class="progress"><progress max="1" value="{share:.3f}" aria-label="Answering"></progress>'
-        f"<p>{cards.text(words)}</p></div>"
-    )
-
-
-def told(markup: str) -> str:
-    """A line in the place of the progress bar; it is markup, whose texts the caller has escaped."""
-    return f'<div class="progress"><p>{markup}</p></div>'
-
-
-def _time(seconds: float) -> str:
-    return f"{math.ceil(seconds)} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-
-
-def nothing(first: str, then: str = "") -> str:
-    """The place of a table or of a question, where there is none."""
-    return f'<div class="nothing"><p>{cards.text(first)}</p><p>{cards.text(then)}</p></div>'
 
 
 def row_of(table: Table, identifier: str) -> int | None:

@@ -41,7 +41,7 @@ def build_page(service: Service) -> gr.Blocks:
             with gr.Tab("Training curves", id="curves") as curves_tab:
                 curves.build(service, backbone, curves_tab)
             with gr.Tab("Error inspection", id="errors") as errors_tab:
-                errors.build(inspector, backbone, errors_tab, tabs, opened)
+                errors.build(page, inspector, backbone, errors_tab, tabs, opened)
         backbone.input(
             partial(backbone_note, service), backbone, note, api_visibility="private", show_progress="hidden"
         )

@@ -1,0 +1,43 @@
+"""Files that a visitor asks for: written into the folder that Gradio serves, and fetched by the page at once."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from qa_compare.files import atomic
+
+# a click anywhere in something that can be picked; a button in it brings the keyboard
+PICK = """
+element.addEventListener('click', event => {
+    const picked = event.target.closest('[data-pick]');
+    if (picked && !picked.disabled) trigger('click', {pick: picked.dataset.pick});
+});
+"""
+
+
+def saved(data: bytes, name: str) -> str:
+    """The path of a file of that name and content; it lies in a folder named after its content.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    folder = Path(get_upload_folder()) / hashlib.sha256(data).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    with atomic(path) as beside:
+        beside.write_bytes(data)
+    return str(path)
+
+
+def hidden(name: str) -> gr.DownloadButton:
+    """The button whose file the page fetches: `fetch` presses it."""
+    return gr.DownloadButton(visible="hidden", elem_id=name)
+
+
+def fetch(name: str) -> str:
+    """The script of an event that follows the writing, once the page has the new file's address."""
+    return f"() => setTimeout(() => document.querySelector('#{name}').click(), 200)"

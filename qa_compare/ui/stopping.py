@@ -1,0 +1,64 @@
+"""Long work that a visitor began in the page, and how it ends early: by Cancel, by other wishes, by a closed page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+
+@dataclass(eq=False)
+class Task:
+    """One piece of work: it may wait for its turn before it is `started`. `quiet`: its visitor wants no word of it."""
+
+    started: bool = False
+    stopped: bool = False
+    quiet: bool = False
+
+    def cancelled(self) -> bool:
+        """What the engine asks between two batches."""
+        return self.stopped
+
+
+class Tasks:
+    """The latest work of each session."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, Task]] = {}
+        self._count = 0
+
+    def begin(self, request: gr.Request) -> int:
+        """New work, which ends what the session did before without a word. Returns its ticket."""
+        self.stop(request, quiet=True)
+        self._count += 1
+        self._known[_session(request)] = (self._count, Task())
+        return self._count
+
+    def start(self, request: gr.Request, ticket: int) -> Task:
+        """The work of that ticket, whose turn has come; a stopped one where it is no longer the session's latest."""
+        known, task = self._known.get(_session(request), (0, Task()))
+        if known != ticket:
+            return Task(stopped=True, quiet=True)
+        task.started = True
+        return task
+
+    def stop(self, request: gr.Request, *, quiet: bool = False) -> bool:
+        """Whether there was work under way that will notice; work that waits for its turn ends without a word."""
+        _, task = self._known.get(_session(request), (0, Task(stopped=True)))
+        under_way = task.started and not task.stopped
+        task.quiet = task.quiet or quiet or not task.started
+        task.stopped = True
+        return under_way
+
+    def end(self, request: gr.Request, ticket: int) -> None:
+        """The work of that ticket is over, or was stopped before its turn."""
+        if self._known.get(_session(request), (0, None))[0] == ticket:
+            del self._known[_session(request)]
+
+    def left(self, request: gr.Request) -> None:
+        """The visitor has closed the page: what `Blocks.unload` calls."""
+        self.stop(request, quiet=True)
+
+
+def _session(request: gr.Request) -> str:
+    return request.session_hash or ""
