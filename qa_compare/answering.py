@@ -11,7 +11,7 @@ from qa_compare.engine import Cancelled, Engine
 from qa_compare.examples import Example
 from qa_compare.predictions import Prediction
 
-STEP = 64  # questions between two reports of progress
+LEAST_STEP, MOST_STEP = 16, 256  # questions between two reports of progress: a slow processor also reports often
 Value = TypeVar("Value")
 
 
@@ -30,17 +30,32 @@ class Pace:
 
     def __init__(self) -> None:
         self._begun = time.perf_counter()
+        self._made = 0
+        self.step = LEAST_STEP
 
-    def at(self, done: int, total: int, label: str, *, made: int) -> Progress:
-        """`made` of the `done` answers were found at this pace; the others were there before."""
+    def count(self, made: int, seconds: float) -> None:
+        """So many answers were found in that time: the next step is to take between one second and four."""
+        self._made += made
+        if seconds < 1:
+            self.step = min(2 * self.step, MOST_STEP)
+        elif seconds > 4:
+            self.step = max(self.step // 2, LEAST_STEP)
+
+    def at(self, done: int, total: int, label: str) -> Progress:
+        """Of the `done` answers, those that were there before this pace are not counted for the time that is left."""
         spent = time.perf_counter() - self._begun
-        return Progress(done, total, label, spent / made * (total - done) if made else None)
+        return Progress(done, total, label, spent / self._made * (total - done) if self._made else None)
 
 
 def advance(
-    engine: Engine, examples: Sequence[Example], variant: str, found: list[Prediction], cancelled: Callable[[], bool]
-) -> int:
-    """Add the variant's answers to the next questions to those that were `found`. Returns how many.
+    engine: Engine,
+    examples: Sequence[Example],
+    variant: str,
+    found: list[Prediction],
+    cancelled: Callable[[], bool],
+    pace: Pace,
+) -> None:
+    """Add the variant's answers to the next of the questions, a step of the pace, to those that were `found`.
 
     Raises:
         UserError: the variant cannot be loaded.
@@ -48,9 +63,10 @@ def advance(
     """
     if cancelled():
         raise Cancelled
-    some = engine.predict(examples[len(found) : len(found) + STEP], variant, top=1, cancelled=cancelled)
+    begun = time.perf_counter()
+    some = engine.predict(examples[len(found) : len(found) + pace.step], variant, top=1, cancelled=cancelled)
     found += some
-    return len(some)
+    pace.count(len(some), time.perf_counter() - begun)
 
 
 def keep(store: dict[tuple[Any, ...], Value], key: tuple[Any, ...], most: int, make: Callable[[], Value]) -> Value:

@@ -102,23 +102,23 @@ class Inspector:
         if view.missing and not ready.ready:
             raise UserError(ready.detail)
         size, pace, problems = len(view.questions.examples), Pace(), []
-        before = sum(len(self._found(view, wanted, variant)) for variant in view.missing)
         for place, variant in enumerate(view.missing):
             try:
-                for done in self._answer(view, wanted, variant, cancelled):
-                    now, total = done + place * size, size * len(view.missing)
-                    yield pace.at(now, total, variant.label, made=now - before)
+                for done in self._answer(view, wanted, variant, cancelled, pace):
+                    yield pace.at(done + place * size, size * len(view.missing), variant.label)
             except UserError as error:
                 problems.append(str(error))
         if problems:
             raise UserError("; ".join(problems))
 
-    def _answer(self, view: View, wanted: Wanted, variant: Variant, cancelled: Callable[[], bool]) -> Iterator[int]:
+    def _answer(
+        self, view: View, wanted: Wanted, variant: Variant, cancelled: Callable[[], bool], pace: Pace
+    ) -> Iterator[int]:
         examples, engine = view.questions.examples, self.service.engines[wanted.backbone]
         found = self._found(view, wanted, variant)
         yield len(found)
         while len(found) < len(examples):
-            advance(engine, examples, variant.name, found, cancelled)
+            advance(engine, examples, variant.name, found, cancelled, pace)
             yield len(found)
         key = (view.questions.fingerprint, wanted.backbone, variant.name, 0)
         keep(self._columns, key, _COLUMNS, lambda: answer_columns.computed(variant, examples, found))

@@ -59,9 +59,9 @@ def _cells(one: Measured, scorers: list[str]) -> tuple[str, ...]:
     speed = f"{found.questions_per_second:.1f}" if found else NOTHING
     return (
         one.label,
-        _estimate(found.exact_match if found else None),
-        _estimate(found.f1 if found else None),
-        *(_estimate(meaning if meaning and meaning.hash == scorer else None) for scorer in scorers),
+        estimate(found.exact_match if found else None),
+        estimate(found.f1 if found else None),
+        *(estimate(meaning if meaning and meaning.hash == scorer else None) for scorer in scorers),
         NOTHING,
         f"{run.trainable_parameters:,}" if run else NOTHING,
         f"{100 * run.trainable_parameters / run.total_parameters:.3g} %" if run else NOTHING,
@@ -82,7 +82,8 @@ def _note(one: Measured, usual: Dataset | None) -> str:
     )
 
 
-def _estimate(found: Estimate | None) -> str:
+def estimate(found: Estimate | None) -> str:
+    """61.2 [60.2, 62.1], in percent; a dash where it was not measured."""
     return NOTHING if found is None else f"{found.value:.1f} [{found.low:.1f}, {found.high:.1f}]"
 
 

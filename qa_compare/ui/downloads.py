@@ -10,14 +10,6 @@ from gradio.utils import get_upload_folder
 
 from qa_compare.files import atomic
 
-# a click anywhere in something that can be picked; a button in it brings the keyboard
-PICK = """
-element.addEventListener('click', event => {
-    const picked = event.target.closest('[data-pick]');
-    if (picked && !picked.disabled) trigger('click', {pick: picked.dataset.pick});
-});
-"""
-
 
 def saved(data: bytes, name: str) -> str:
     """The path of a file of that name and content; it lies in a folder named after its content.

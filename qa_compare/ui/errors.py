@@ -17,23 +17,12 @@ from qa_compare.error_kinds import KINDS
 from qa_compare.inspection import Inspector
 from qa_compare.service import SAMPLE
 from qa_compare.slices import ANSWER_LENGTHS, PASSAGE_LENGTHS, QUESTION_WORDS
-from qa_compare.ui import compare, downloads, errors_view, states
+from qa_compare.ui import compare, downloads, errors_view, scripts, states
 from qa_compare.ui import errors_handlers as handlers
-from qa_compare.ui.stopping import Tasks
+from qa_compare.ui.stopping import ANSWERS, Tasks
 
-_REVEAL = """
-watch('value', () => {
-    element.querySelectorAll('.passage').forEach(box => {
-        const mark = box.querySelector('mark.predicted') || box.querySelector('mark.gold');
-        if (mark) box.scrollTop = mark.offsetTop - (box.clientHeight - mark.offsetHeight) / 2;
-    });
-    if (element.querySelector('.chosen')) element.scrollIntoView({block: 'nearest'});
-});
-"""
-_SPEAK = "element.setAttribute('role', 'status');"
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 _QUICK: dict[str, Any] = {**_PRIVATE, "concurrency_id": "errors", "concurrency_limit": 4}
-ANSWERS: dict[str, Any] = {"concurrency_id": "answers", "concurrency_limit": 1}  # two at once would slow each other
 _SURE = [("Any", 0.0), *((f"At least {share:.0%} sure", share) for share in (0.5, 0.7, 0.8, 0.9, 0.95, 0.99))]
 Components = list[Any]
 
@@ -52,8 +41,8 @@ def build(
     outcomes, filters, clear = _filters()
     count, order, exports = _found()
     file = downloads.hidden("errors-file")
-    table = _html(handlers.OPENING, "errors-table", downloads.PICK)
-    detail = _html(handlers.NO_QUESTION, "errors-detail", _REVEAL)
+    table = _html(handlers.OPENING, "errors-table", scripts.PICK)
+    detail = _html(handlers.NO_QUESTION, "errors-detail", scripts.REVEAL)
     put = gr.Button("Open in Compare", interactive=False, elem_id="errors-open")
     uploaded, files, trouble, outcome = gr.State(""), gr.State([]), gr.State(""), gr.State("")
     place = [gr.State(0), gr.State("")]
@@ -148,13 +137,13 @@ def _sources(inspector: Inspector) -> Components:
             upload = gr.UploadButton("Open a file…", scale=0, min_width=120)
             add = gr.UploadButton("Add predictions…", scale=0, min_width=150, file_types=[".json"])
         variants = gr.CheckboxGroup([], label="Columns", visible=False)
-        note = _html("", "errors-note", _SPEAK)
+        note = _html("", "errors-note", scripts.SPEAK)
     return [source, upload, add, variants, note]
 
 
 def _answers() -> Components:
     with gr.Row(elem_id="errors-answers"):
-        state = _html(states.told("&nbsp;"), "errors-state", _SPEAK)
+        state = _html(states.told("&nbsp;"), "errors-state", scripts.SPEAK)
         answer = gr.Button("Answer them now", scale=0, min_width=160, visible=False)
         cancel = gr.Button("Cancel", scale=0, min_width=96, visible=False)
     return [state, answer, cancel]
@@ -165,7 +154,7 @@ def _filters() -> tuple[gr.HTML, Components, gr.Button]:
         return gr.Dropdown([(first, ""), *((name, name) for name in names)], value="", label=label, filterable=False)
 
     with gr.Row(elem_id="errors-filters"):
-        outcomes = _html(errors_view.no_outcomes(), "errors-outcomes", downloads.PICK)
+        outcomes = _html(errors_view.no_outcomes(), "errors-outcomes", scripts.PICK)
         with gr.Column(elem_id="errors-controls"):
             text = gr.Textbox(label="Text in question, passage or answers", placeholder="Any text", max_lines=1)
             filters = [
@@ -183,7 +172,7 @@ def _filters() -> tuple[gr.HTML, Components, gr.Button]:
 
 def _found() -> tuple[gr.HTML, gr.Dropdown, dict[str, gr.Button]]:
     with gr.Row(elem_id="errors-found"):
-        count = _html("", "errors-count", _SPEAK)
+        count = _html("", "errors-count", scripts.SPEAK)
         order = gr.Dropdown([("As in the data", "")], value="", label="Sort", filterable=False)
         exports = {kind: gr.Button(f"Export {kind.upper()}", scale=0, min_width=120) for kind in ("csv", "json")}
     return count, order, exports

@@ -142,7 +142,9 @@ def _card(table: Table, column: Column, row: int) -> str:
 def _badge(column: Column, row: int, *, score: bool = False) -> str:
     kind = KINDS[column.kind[row]]
     look = _LOOKS.get(kind, "wrong")
-    f1 = float(column.f1[row])
+    f1, sure = float(column.f1[row]), float(column.confidence[row])
+    if kind == NO_GOLD and not math.isnan(sure):
+        return f'<span class="badge unknown">{cards.percent(sure)} sure</span>'
     words = kind.capitalize() + (f", F1 {cards.percent(f1)}" if score and kind not in (RIGHT, NO_GOLD) else "")
     return f'<span class="badge {look}"><span aria-hidden="true">{_SIGNS[look]}</span> {words}</span>'
 

@@ -8,10 +8,12 @@ from typing import Any
 import gradio as gr
 from gradio.events import api
 
+from qa_compare.batch import Batches
 from qa_compare.errors import UserError
 from qa_compare.inspection import Inspector
 from qa_compare.service import Service
-from qa_compare.ui import cards, compare, curves, errors, errors_api, metrics, theme
+from qa_compare.ui import batch, batch_api, cards, compare, curves, errors, errors_api, metrics, theme
+from qa_compare.ui.stopping import ANSWERS
 
 TITLE = "QA Compare"
 _HEAD = f"""
@@ -25,7 +27,7 @@ BUSY: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 1, "tri
 
 def build_page(service: Service) -> gr.Blocks:
     """The page; `launch_options` has the rest of its looks. Raises UserError where the built-in sample is missing."""
-    inspector = Inspector(service)
+    inspector, batches = Inspector(service), Batches(service)
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         with gr.Row(elem_id="head"):
             gr.HTML(_HEAD, elem_id="title", apply_default_css=False)
@@ -42,11 +44,14 @@ def build_page(service: Service) -> gr.Blocks:
                 curves.build(service, backbone, curves_tab)
             with gr.Tab("Error inspection", id="errors") as errors_tab:
                 errors.build(page, inspector, backbone, errors_tab, tabs, opened)
+            with gr.Tab("Batch", id="batch"):
+                batch.build(page, batches, backbone)
         backbone.input(
             partial(backbone_note, service), backbone, note, api_visibility="private", show_progress="hidden"
         )
         api(partial_api(service), api_name="compare", concurrency_id="models", concurrency_limit=1)
-        api(errors_api.endpoint(inspector), api_name="errors", **errors.ANSWERS)
+        api(errors_api.endpoint(inspector), api_name="errors", **ANSWERS)
+        api(batch_api.endpoint(page, service), api_name="predict_batch", **ANSWERS)
     return page.queue(max_size=MAX_QUEUE)
 
 

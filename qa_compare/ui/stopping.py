@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
+
+# of all visitors' long work, one at a time: two at once would only slow each other down
+ANSWERS: dict[str, Any] = {"concurrency_id": "answers", "concurrency_limit": 1}
 
 
 @dataclass(eq=False)

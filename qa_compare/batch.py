@@ -1,0 +1,231 @@
+"""A file of one's own questions: checked, answered by several variants, and scored where it has gold answers.
+
+The variants keep step, so that a run which was cut has answered the same questions with each of them.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qa_compare import answer_columns
+from qa_compare.analysis import Column, Table
+from qa_compare.answering import Pace, Progress, advance, keep
+from qa_compare.engine import Engine
+from qa_compare.errors import OverLimit, UserError
+from qa_compare.examples import Example
+from qa_compare.inspection import MAX_COLUMNS
+from qa_compare.predictions import Prediction
+from qa_compare.readers import Problem, check_file
+from qa_compare.records import Estimate
+from qa_compare.scoring import normalize_answer
+from qa_compare.service import MAX_UPLOAD, Service
+from qa_compare.statistics import bootstrap
+from qa_compare.variants import Variant
+
+MAX_QUESTIONS = 20_000
+_KEPT = 6  # files whose answers are kept in memory; 20,000 answers of a variant take some 10 MB
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A file's good rows, and the problems of the others."""
+
+    name: str
+    examples: tuple[Example, ...]
+    problems: tuple[Problem, ...]
+
+    @cached_property
+    def gold(self) -> int:
+        """How many questions have a gold answer."""
+        return sum(bool(example.answers) for example in self.examples)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """One variant on the questions that have gold answers, in percent; None where no question has one.
+
+    `confidence` is the mean over all questions, in percent.
+    """
+
+    variant: str
+    label: str
+    exact_match: Estimate | None
+    f1: Estimate | None
+    confidence: float
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The questions that every chosen variant has answered, the file's first ones, out of `asked`.
+
+    `problems` say which of the chosen variants could not answer, and why.
+    """
+
+    table: Table
+    asked: int
+    problems: tuple[str, ...]
+
+    @property
+    def done(self) -> int:
+        return len(self.table.examples)
+
+    @cached_property
+    def gold(self) -> int:
+        """How many of the answered questions have a gold answer."""
+        return sum(bool(example.answers) for example in self.table.examples)
+
+    @cached_property
+    def scores(self) -> tuple[Scores, ...]:
+        """A row for each variant, with 95 % bootstrap intervals over questions."""
+        return tuple(self._scores(column) for column in self.table.columns)
+
+    def _scores(self, column: Column) -> Scores:
+        marked = np.array([bool(example.answers) for example in self.table.examples])
+        exact, f1 = (_estimate(values[marked]) if self.gold else None for values in (column.exact_match, column.f1))
+        return Scores(column.name, column.label, exact, f1, 100 * float(column.confidence.mean()))
+
+    @cached_property
+    def agreeing(self) -> int:
+        """To how many questions all variants give the same answer, as SQuAD compares texts."""
+        rows = zip(*(column.answers for column in self.table.columns), strict=True)
+        return sum(len({normalize_answer(answer) for answer in row}) == 1 for row in rows)
+
+
+class Answers:
+    """What the variants of one engine have answered to these questions so far."""
+
+    def __init__(self, engine: Engine, examples: Sequence[Example]) -> None:
+        self._engine = engine
+        self._examples = tuple(examples)
+        self._found: dict[str, list[Prediction]] = {}
+        self._problems: dict[str, str] = {}
+        self._made: tuple[tuple[str, ...], int, Result] | None = None
+
+    def find(self, names: Sequence[str], cancelled: Callable[[], bool]) -> Iterator[Progress]:
+        """Answer what these variants have not answered yet, always with the one that is the furthest behind.
+
+        Raises:
+            UserError: there is no variant of one of the names, or none of them could be loaded.
+            Cancelled: soon after `cancelled()` is true; what was answered is kept.
+        """
+        going = {name: self._engine.variant(name) for name in names}
+        for name in going:
+            self._problems.pop(name, None)
+        pace = Pace()
+        yield self._progress(pace, going)
+        while going:
+            name = min(going, key=lambda one: len(self._of(one)))
+            if len(self._of(name)) == len(self._examples):
+                return
+            ahead = max(len(self._of(one)) for one in going)
+            # whoever is behind goes as far as the others are, and no further
+            part = self._examples[:ahead] if ahead > len(self._of(name)) else self._examples
+            try:
+                advance(self._engine, part, name, self._of(name), cancelled, pace)
+            except UserError as error:
+                self._problems[name] = f"{going.pop(name).label} cannot answer: {error}"
+                continue
+            yield self._progress(pace, going)
+        raise UserError("; ".join(dict.fromkeys(self._problems[name] for name in names)))
+
+    def _of(self, name: str) -> list[Prediction]:
+        return self._found.setdefault(name, [])
+
+    def _progress(self, pace: Pace, going: dict[str, Variant]) -> Progress:
+        done = sum(len(self._of(name)) for name in going)
+        label = ", ".join(variant.label for variant in going.values())
+        return pace.at(done, len(going) * len(self._examples), label)
+
+    def result(self, names: Sequence[str]) -> Result | None:
+        """The answers of these variants as far as they go; None where there is no question that all have answered."""
+        able = tuple(name for name in names if name not in self._problems)
+        done = min((len(self._of(name)) for name in able), default=0)
+        if not done:
+            return None
+        if not self._made or self._made[:2] != (able, done):
+            self._made = (able, done, self._result(names, able, done))
+        return self._made[2]
+
+    def _result(self, names: Sequence[str], able: Sequence[str], done: int) -> Result:
+        examples = self._examples[:done]
+        columns = [
+            answer_columns.computed(self._engine.variant(name), examples, self._of(name)[:done]) for name in able
+        ]
+        problems = tuple(self._problems[name] for name in names if name in self._problems)
+        return Result(Table(examples, tuple(columns)), len(self._examples), problems)
+
+
+class Batches:
+    """The files that visitors brought, and what was answered to them; of more than a few, the oldest are let go."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._answers: dict[tuple[Any, ...], Answers] = {}
+
+    def available(self, backbone: str) -> list[Variant]:
+        """The variants that can be asked."""
+        return [one for one in self.service.engines[backbone].variants if one.shipped and not one.problem]
+
+    def find(
+        self, backbone: str, upload: str, names: Sequence[str], cancelled: Callable[[], bool]
+    ) -> Iterator[Progress]:
+        """Answer the good rows of the file `upload` with these variants; a run that was cut goes on where it was.
+
+        Raises:
+            UserError: the file has no good row, or the backbone or none of the variants is at hand.
+            Cancelled: soon after `cancelled()` is true; what was answered is kept.
+        """
+        ready = self.service.readiness(backbone)
+        if not ready.ready:
+            raise UserError(ready.detail)
+        examples = check(Path(upload)).examples
+        if not examples:
+            raise UserError("no row of the file is good")
+        engine = self.service.engines[backbone]
+        names = variants(engine, names)
+        answers = keep(self._answers, (upload, backbone), _KEPT, lambda: Answers(engine, examples))
+        yield from answers.find(names, cancelled)
+
+    def result(self, backbone: str, upload: str, names: Sequence[str]) -> Result | None:
+        """What was answered to that file; None where that is nothing, or was let go since."""
+        answers = self._answers.get((upload, backbone))
+        return answers.result(names) if answers else None
+
+
+@lru_cache(maxsize=4)  # uploads never change: their folder is named after their bytes
+def check(path: Path) -> Checked:
+    """Read a file of questions, with or without gold answers, and list what is wrong with it.
+
+    Raises:
+        UserError: the file as a whole cannot be read, or is more than the page takes: then it names the command to use.
+    """
+    try:
+        found = check_file(path, limit_bytes=MAX_UPLOAD, limit_rows=MAX_QUESTIONS)
+    except OverLimit as error:
+        command = f"python -m qa_compare predict {shlex.quote(path.name)} --variant lora --output answers.json"
+        raise UserError(f"{error}. Without a limit, it is answered by: {command}") from error
+    return Checked(path.name, tuple(found.examples), tuple(found.problems))
+
+
+def variants(engine: Engine, names: Sequence[str]) -> tuple[str, ...]:
+    """The names, each once; the variants shown by default where there are none.
+
+    Raises:
+        UserError: there is no variant of one of the names, or there are more than six.
+    """
+    chosen = tuple(dict.fromkeys(engine.variant(name).name for name in names)) or engine.default_variants
+    if len(chosen) > MAX_COLUMNS:
+        raise UserError(f"at most {MAX_COLUMNS} variants are run at once: take one away first")
+    return chosen
+
+
+def _estimate(values: Any) -> Estimate:
+    interval = bootstrap(values)
+    return Estimate(100 * interval.value, 100 * interval.low, 100 * interval.high)

@@ -1,0 +1,124 @@
+"""A batch's answers as files and objects: SQuAD's `{id: answer}`, CSV, parquet; and the template of a file to bring."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from qa_compare.analysis import Column
+from qa_compare.batch import Result
+from qa_compare.readers import ANSWER_SEPARATOR, Problem
+from qa_compare.rows_export import safe
+from qa_compare.scoring import gold_texts
+
+_TEXTS = ("id", "title", "question")
+_PARTS = ("answer", "start", "end", "confidence", "exact_match", "f1")  # of each variant: columns like "lora answer"
+_TEMPLATE = (
+    ("id", "title", "passage", "question", "answers"),
+    (
+        "seine-1",
+        "Seine",
+        "The Seine rises in Burgundy and flows through Paris and Rouen to the English Channel.",
+        "Where does the Seine rise?",
+        f"Burgundy{ANSWER_SEPARATOR}in Burgundy",
+    ),
+    (
+        "seine-2",
+        "Seine",
+        "The Seine rises in Burgundy and flows through Paris and Rouen to the English Channel.",
+        "Which sea does the Seine flow to?",
+        "",
+    ),
+)
+
+
+def template() -> str:
+    """A CSV file of two questions: one with two gold answers, one without."""
+    return _csv(_TEMPLATE)
+
+
+def problems_csv(problems: Iterable[Problem]) -> str:
+    """A line for each row of a file that cannot be used."""
+    return _csv([("row", "problem"), *((one.row, one.message) for one in problems)])
+
+
+def as_objects(result: Result) -> list[dict[str, Any]]:
+    """One object a question: its texts, and each variant's answer in `variants`.
+
+    `start` and `end` are characters of the passage and None where there is no answer, `confidence` is 0 to 1. The
+    scores, 0 to 1, are None where the question has no gold answer. The passage itself is not repeated.
+    """
+    return [
+        {
+            "id": example.id,
+            "title": example.title,
+            "question": example.question,
+            "gold": gold_texts(example),
+            "variants": {column.name: _answer(column, row, bool(example.answers)) for column in result.table.columns},
+        }
+        for row, example in enumerate(result.table.examples)
+    ]
+
+
+def _answer(column: Column, row: int, marked: bool) -> dict[str, Any]:
+    start = int(column.start[row])
+    return {
+        "answer": column.answers[row],
+        "start": start if start >= 0 else None,
+        "end": start + len(column.answers[row]) if start >= 0 else None,
+        "confidence": float(column.confidence[row]),
+        "exact_match": int(column.exact_match[row]) if marked else None,
+        "f1": float(column.f1[row]) if marked else None,
+    }
+
+
+def squad_json(result: Result, variant: str) -> bytes:
+    """SQuAD's predictions file, `{id: answer}`. Raises UserError where there is no such variant."""
+    answers = result.table.column(variant).answers
+    pairs = {example.id: answer for example, answer in zip(result.table.examples, answers, strict=True)}
+    return (json.dumps(pairs, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def csv_file(result: Result) -> bytes:
+    """A line a question, gold answers joined by " | "; a text that a spreadsheet would take for a formula has a '.
+
+    It begins with a byte order mark: without it, spreadsheets read the letters of other languages wrongly.
+    """
+    rows: list[list[Any]] = [[*_TEXTS, "gold", *_names(result)]]
+    for one in as_objects(result):
+        answers = [answer[part] for answer in one["variants"].values() for part in _PARTS]
+        rows.append([*(one[name] for name in _TEXTS), ANSWER_SEPARATOR.join(one["gold"]), *answers])
+    return _csv(rows).encode("utf-8-sig")
+
+
+def parquet_file(result: Result) -> bytes:
+    """The same columns with their types: gold answers are lists, and what is not known is null."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rows = as_objects(result)
+    kinds = (pa.string(), pa.int32(), pa.int32(), pa.float64(), pa.int8(), pa.float64())
+    columns = {name: pa.array([one[name] for one in rows], pa.string()) for name in _TEXTS}
+    columns["gold"] = pa.array([one["gold"] for one in rows], pa.list_(pa.string()))
+    for column in result.table.columns:
+        for part, kind in zip(_PARTS, kinds, strict=True):
+            values = [one["variants"][column.name][part] for one in rows]
+            columns[f"{column.name} {part}"] = pa.array(values, kind)
+    file = io.BytesIO()
+    parquet.write_table(pa.table(columns), file)
+    return file.getvalue()
+
+
+def _names(result: Result) -> list[str]:
+    return [f"{column.name} {part}" for column in result.table.columns for part in _PARTS]
+
+
+def _csv(rows: Iterable[Iterable[Any]]) -> str:
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    for row in rows:
+        writer.writerow(map(safe, row))
+    return file.getvalue()

@@ -1,0 +1,114 @@
+"""The batch as HTML: what a file may look like, what is wrong with one, scores and answers. Texts are escaped here."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qa_compare.batch import MAX_QUESTIONS, Checked, Result
+from qa_compare.batch_export import problems_csv, template
+from qa_compare.metrics_table import estimate
+from qa_compare.service import MAX_UPLOAD
+from qa_compare.tables import Row, Table
+from qa_compare.ui import cards, errors_view, tables
+from qa_compare.ui.states import nothing
+
+LISTED = 500  # problems in the page; the file that it offers has all of them
+
+FORMATS = f"""
+<dl class="formats">
+<dt>CSV</dt><dd>The columns <code>passage</code> and <code>question</code>, named in the first line. <code>id</code>,
+<code>title</code> and <code>answers</code> may be there too; several gold answers in one cell are parted by
+<code>&nbsp;|&nbsp;</code>.</dd>
+<dt>JSONL</dt><dd>An object a line with the same names; <code>answers</code> is a list of texts.</dd>
+<dt>SQuAD JSON</dt><dd>As published, version 1.1 or 2.0.</dd>
+</dl>
+<p class="notice">UTF-8, up to {MAX_UPLOAD // 2**20} MB and {MAX_QUESTIONS:,} questions. Without gold answers the
+questions are answered, but not scored.</p>
+"""
+NO_FILE = nothing("No file yet", "Choose one, or begin with the template.")
+CHECKING = nothing("Checking the file…")
+NO_ANSWERS = nothing("No answers yet", "Scores, downloads and the answers stand here after the run.")
+TEMPLATE = tables.download("qa-compare-template.csv", "Template (CSV)", template())
+
+
+def refused(message: str) -> str:
+    """The place of the problems, where the file as a whole cannot be used."""
+    return f'<div class="checked">{cards.notice(message, failed=True)}</div>'
+
+
+def checked(found: Checked) -> str:
+    """What the file holds, and every row that cannot be used."""
+    name, good, bad = cards.text(found.name), len(found.examples), len(found.problems)
+    gold = "all" if found.gold == good else f"{found.gold:,}" if found.gold else "none"
+    holds = f"<b>{name}</b>: {_count(good, 'question')}, {gold} with gold answers."
+    if not bad:
+        return f'<div class="checked"><p>✓ {holds}</p></div>'
+    rows = "".join(
+        f'<tr><th scope="row">{cards.text(one.row)}</th><td>{cards.text(_short(one.message))}</td></tr>'
+        for one in found.problems[:LISTED]
+    )
+    more = f"The first {LISTED:,} are listed. " if bad > LISTED else ""
+    link = tables.download("problems.csv", "Problems as CSV", problems_csv(found.problems))
+    verb = "row of it cannot be used" if bad == 1 else "rows of it cannot be used"
+    return (
+        f'<div class="checked"><p>{holds}</p>'
+        f'<div class="title"><p class="notice failed" role="alert">{bad:,} {verb}.</p>{link}</div>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Rows that cannot be used">'
+        f'<table class="problems"><thead><tr><th scope="col">Row</th><th scope="col">Problem</th></tr></thead>'
+        f'<tbody>{rows}</tbody></table></div><p class="notice">{more}</p></div>'
+    )
+
+
+def scores(result: Result) -> str:
+    """The scores of each variant, what to know of them, and what can be saved."""
+    shown = [
+        Row((one.label, estimate(one.exact_match), estimate(one.f1), f"{one.confidence:.1f}"), one.variant)
+        for one in result.scores
+    ]
+    table = Table(("Variant", "Exact match", "F1", "Mean confidence"), tuple(shown))
+    return (
+        f'<div class="title">{tables.heading("Scores")}{_saves(result)}</div>'
+        f"{tables.table(table, 'Scores of the variants')}{tables.notes(_notes(result))}"
+        f"{tables.notes(result.problems, failed=True)}"
+    )
+
+
+def _notes(result: Result) -> list[str]:
+    if not result.gold:
+        first = "No gold answer is known, so nothing is scored"
+    else:
+        first = f"In percent, with 95 % intervals over {_count(result.gold, 'question')} with gold answers"
+    notes = [first]
+    if len(result.table.columns) > 1:
+        notes.append(f"All variants give the same answer to {result.agreeing:,} of {_count(result.done, 'question')}")
+    return notes
+
+
+def _saves(result: Result) -> str:
+    kinds = [("csv", "CSV"), ("parquet", "Parquet")]
+    kinds += [(f"json:{one.name}", f"{one.label} as SQuAD JSON") for one in result.table.columns]
+    made = "".join(
+        f'<button type="button" class="download" data-pick="save:{cards.text(kind)}">{cards.text(label)}</button>'
+        for kind, label in kinds
+    )
+    return f'<div class="saves" role="group" aria-label="Download the answers">{made}</div>'
+
+
+def answers(result: Result, page: int, chosen: str) -> str:
+    """One page of the questions with their answers; `chosen` is the id of the one that is shown in full."""
+    page = min(max(page, 0), (result.done - 1) // errors_view.PAGE)
+    return tables.heading("Answers") + errors_view.rows(result.table, np.arange(result.done), page, chosen)
+
+
+def question(result: Result, chosen: str) -> str:
+    """One question in full, or nothing where none is chosen."""
+    row = errors_view.row_of(result.table, chosen) if chosen else None
+    return "" if row is None else errors_view.detail(result.table, row)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _short(text: str, most: int = 300) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
