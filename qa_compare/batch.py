@@ -76,6 +76,10 @@ class Result:
     def done(self) -> int:
         return len(self.table.examples)
 
+    @property
+    def partial(self) -> bool:
+        return self.done < self.asked
+
     @cached_property
     def gold(self) -> int:
         """How many of the answered questions have a gold answer."""

@@ -14,7 +14,8 @@ import gradio as gr
 
 from qa_compare.batch import Batches
 from qa_compare.ui import batch_handlers as handlers
-from qa_compare.ui import batch_view, downloads, scripts, states, tables
+from qa_compare.ui import batch_view, downloads, scripts, states
+from qa_compare.ui.charts import section
 from qa_compare.ui.stopping import ANSWERS, Tasks
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -137,7 +138,7 @@ def _html(value: str, name: str, script: str | None = None) -> gr.HTML:
 
 def _file() -> tuple[gr.UploadButton, gr.HTML, gr.Checkbox]:
     with gr.Column(elem_id="batch-file", elem_classes="chart", scale=7):
-        _html(tables.heading("Questions", "A file of passages and questions about them."), "batch-title")
+        section("Questions", "A file of passages, and of questions about them.")
         with gr.Row(elem_id="batch-choose"):
             upload = gr.UploadButton("Choose a file…", scale=0, min_width=160)
             _html(batch_view.TEMPLATE, "batch-template")
@@ -149,14 +150,14 @@ def _file() -> tuple[gr.UploadButton, gr.HTML, gr.Checkbox]:
 
 def _running(batches: Batches, backbone: gr.Dropdown) -> tuple[Any, ...]:
     with gr.Column(elem_id="batch-run", elem_classes="chart", scale=5):
-        _html(tables.heading("Run", "Each variant answers every question."), "batch-run-title")
+        section("Run", "Each variant answers every question.")
         name = str(backbone.value)
         variants = gr.CheckboxGroup(**handlers.choices(batches, name), label="Variants")
         button, words = handlers.ready(batches, name, "", variants.value, False)
         hint = _html(words, "batch-hint", scripts.SPEAK)
         with gr.Row(elem_id="batch-buttons"):
             run = gr.Button("Run", variant="primary", interactive=button["interactive"])
-            cancel = gr.Button("Cancel", interactive=False, scale=0, min_width=120)
+            cancel = gr.Button("Cancel", interactive=False, scale=0, min_width=128)
         state = _html(states.told("&nbsp;"), "batch-state", scripts.SPEAK)
     return variants, hint, run, cancel, state
 

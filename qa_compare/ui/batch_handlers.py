@@ -51,7 +51,7 @@ def ready(batches: Batches, backbone: str, uploaded: str, names: Sequence[str], 
         reason = "Choose a file first"
     else:
         found = check(Path(uploaded))
-        words = f"Run {len(names)} × {len(found.examples):,} questions" if names else "Run"
+        words = f"Run {batch_view.count(len(names), 'variant')} on {batch_view.count(len(found.examples), 'question')}"
         if not found.examples:
             reason = "No row of the file can be used"
         elif found.problems and not keep:

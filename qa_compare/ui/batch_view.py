@@ -40,7 +40,7 @@ def checked(found: Checked) -> str:
     """What the file holds, and every row that cannot be used."""
     name, good, bad = cards.text(found.name), len(found.examples), len(found.problems)
     gold = "all" if found.gold == good else f"{found.gold:,}" if found.gold else "none"
-    holds = f"<b>{name}</b>: {_count(good, 'question')}, {gold} with gold answers."
+    holds = f"<b>{name}</b>: {count(good, 'question')}, {gold} with gold answers."
     if not bad:
         return f'<div class="checked"><p>✓ {holds}</p></div>'
     rows = "".join(
@@ -66,21 +66,20 @@ def scores(result: Result) -> str:
         for one in result.scores
     ]
     table = Table(("Variant", "Exact match", "F1", "Mean confidence"), tuple(shown))
+    part = f"Partial: the first {result.done:,} of {count(result.asked, 'question')}." if result.partial else ""
     return (
-        f'<div class="title">{tables.heading("Scores")}{_saves(result)}</div>'
+        f'<div class="title"><div class="section">{tables.heading("Scores", part)}</div>{_saves(result)}</div>'
         f"{tables.table(table, 'Scores of the variants')}{tables.notes(_notes(result))}"
         f"{tables.notes(result.problems, failed=True)}"
     )
 
 
 def _notes(result: Result) -> list[str]:
-    if not result.gold:
-        first = "No gold answer is known, so nothing is scored"
-    else:
-        first = f"In percent, with 95 % intervals over {_count(result.gold, 'question')} with gold answers"
-    notes = [first]
+    notes = ["No gold answer is known, so nothing is scored"]
+    if result.gold:
+        notes = [f"In percent, with 95 % intervals over {count(result.gold, 'question')} with gold answers"]
     if len(result.table.columns) > 1:
-        notes.append(f"All variants give the same answer to {result.agreeing:,} of {_count(result.done, 'question')}")
+        notes.append(f"All variants give the same answer to {result.agreeing:,} of {count(result.done, 'question')}")
     return notes
 
 
@@ -97,7 +96,8 @@ def _saves(result: Result) -> str:
 def answers(result: Result, page: int, chosen: str) -> str:
     """One page of the questions with their answers; `chosen` is the id of the one that is shown in full."""
     page = min(max(page, 0), (result.done - 1) // errors_view.PAGE)
-    return tables.heading("Answers") + errors_view.rows(result.table, np.arange(result.done), page, chosen)
+    heading = f'<div class="section">{tables.heading("Answers")}</div>'
+    return heading + errors_view.rows(result.table, np.arange(result.done), page, chosen)
 
 
 def question(result: Result, chosen: str) -> str:
@@ -106,7 +106,8 @@ def question(result: Result, chosen: str) -> str:
     return "" if row is None else errors_view.detail(result.table, row)
 
 
-def _count(number: int, what: str) -> str:
+def count(number: int, what: str) -> str:
+    """1, "question" -> "1 question"; 20_000 -> "20,000 questions"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
