@@ -8,6 +8,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from qa_compare.ui.stopping import Tasks
 from tests import measured, tiny
 from tests.conftest import HOST, OpenPage, free_port
 
+README = Path(__file__).parent.parent / "README.md"
 NAME = "river-bert"
 NAMES = ["base", "lora", "prompt-tuning"]
 BAD = "passage,question,answers\nRome is old.,What is old?,Rome\n,Who?,\nRome is old.,What is old?,Paris\n"
@@ -89,7 +91,7 @@ def test_a_good_file_is_taken_and_can_be_run(batches: Batches, rivers: str) -> N
     assert keep["visible"] is False
     button, hint = handlers.ready(batches, NAME, uploaded, NAMES, False)
     assert (button["interactive"], button["value"]) == (True, "Run 3 variants on 12 questions")
-    assert visible(hint) == ""
+    assert visible(hint) == "Ready to run."
 
 
 def test_a_file_with_problems_lists_them_and_runs_once_they_are_left_out(batches: Batches, tmp_path: Path) -> None:
@@ -153,7 +155,8 @@ def test_what_is_missing_for_a_run_is_said(
 def test_a_run_tells_how_far_it_is_and_shows_scores_answers_and_one_question(batches: Batches, rivers: str) -> None:
     *going, last = handlers.run(batches, NAME, rivers, NAMES, never)
     assert "Loading the models" in going[0][0]
-    assert visible(going[-1][0]) == "Base, LoRA, Prompt tuning: 36 of 36 answers, about 0 s left"
+    assert visible(going[-1][0]) == "Scoring the answers…"
+    assert visible(going[-2][0]) == "Base, LoRA, Prompt tuning: 36 of 36 answers, about 0 s left"
     assert all(skipped(one) for update in going for one in update[1:])
     state, ran, *controls = last
     assert visible(state).startswith("Done in ")
@@ -363,17 +366,34 @@ def test_a_path_that_leads_out_of_the_uploads_is_not_read(
             predict_batch(file={"path": path})
 
 
-@pytest.fixture(scope="module")
-def served(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@contextmanager
+def serving(service: Service, uploads: Path) -> Iterator[str]:
+    """The page's address, while the block runs; what is uploaded lies in that folder."""
     from qa_compare.ui.page import build_page, launch_options
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+        patch.setenv("GRADIO_TEMP_DIR", str(uploads))
         page = build_page(service)
         options: dict[str, Any] = launch_options()
         page.launch(server_name=HOST, server_port=free_port(), prevent_thread_lock=True, quiet=True, **options)
         yield page.local_url
         page.close(verbose=False)
+
+
+@pytest.fixture(scope="module")
+def served(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(service, tmp_path_factory.mktemp("gradio")) as address:
+        yield address
+
+
+def test_what_visitors_brought_is_deleted_when_the_page_stops(service: Service, rivers: str, tmp_path: Path) -> None:
+    def files() -> list[str]:
+        return [path.name for path in (tmp_path / "uploads").rglob("*") if path.is_file()]
+
+    with serving(service, tmp_path / "uploads") as address:
+        Client(address, verbose=False).predict(file=handle_file(rivers), api_name="/predict_batch")
+        assert files() == ["rivers.json"]
+    assert files() == []
 
 
 def test_a_client_sends_a_file_or_a_list(served: str, rivers: str, tmp_path: Path) -> None:
@@ -383,6 +403,16 @@ def test_a_client_sends_a_file_or_a_list(served: str, rivers: str, tmp_path: Pat
     assert client.predict(questions=[QUESTION], api_name="/predict_batch")["questions"] == 1
     with pytest.raises(AppError, match=r"towns.csv: line 3: its passage .* \(and 1 more\)"):
         client.predict(file=handle_file(written(tmp_path, "towns.csv", BAD)), api_name="/predict_batch")
+
+
+def test_the_readmes_example_runs(served: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code = (
+        README.read_text(encoding="utf-8").split("`/predict_batch` answers")[1].split("```python\n")[1].split("```")[0]
+    )
+    assert "http://127.0.0.1:7860" in code
+    exec(code.replace("http://127.0.0.1:7860", served), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[-3:]] == ["Base", "LoRA", "row-1"]
 
 
 def test_the_endpoint_is_documented_and_the_controls_are_not(served: str) -> None:

@@ -143,7 +143,7 @@ def _file() -> tuple[gr.UploadButton, gr.HTML, gr.Checkbox]:
             upload = gr.UploadButton("Choose a file…", scale=0, min_width=160)
             _html(batch_view.TEMPLATE, "batch-template")
         _html(batch_view.FORMATS, "batch-formats")
-        check = _html(batch_view.NO_FILE, "batch-check", scripts.SPEAK)
+        check = _html(batch_view.NO_FILE, "batch-check")
         keep = gr.Checkbox(label="Leave these rows out and run the others", visible=False, elem_id="batch-keep")
     return upload, check, keep
 

@@ -60,8 +60,7 @@ def ready(batches: Batches, backbone: str, uploaded: str, names: Sequence[str], 
             reason = "Choose a variant"
         elif len(names) > MAX_COLUMNS:
             reason = f"At most {MAX_COLUMNS} variants are run at once"
-    hint = cards.notice(reason) if reason else "<p>&nbsp;</p>"
-    return [gr.update(value=words, interactive=not reason), hint]
+    return [gr.update(value=words, interactive=not reason), cards.notice(reason or "Ready to run")]
 
 
 def busy(*, stopping: bool = False) -> Updates:
@@ -94,7 +93,11 @@ def run(
     except Exception as error:  # whatever a model or the memory may raise: the answers so far are not lost
         logging.getLogger(__name__).exception("a batch failed")
         words = f"It failed ({type(error).__name__}). What was answered is kept: running it again goes on from there."
-    yield states.told(cards.text(words)), [backbone, uploaded, list(names)], *idle()
+    ran = [backbone, uploaded, list(names)]
+    if result := _result(batches, ran):
+        yield states.bar(result.done / result.asked, "Scoring the answers…"), *going
+        _ = result.scores  # some seconds for the largest files, and then kept
+    yield states.told(cards.text(words)), ran, *idle()
 
 
 def show(batches: Batches, ran: Ran, page: int, row: str) -> Updates:

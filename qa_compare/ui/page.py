@@ -21,6 +21,8 @@ _HEAD = f"""
 <p>One question about one passage, answered by the same model before and after tuning.</p>
 """
 MAX_QUEUE = 64
+# seconds: every hour, the files that visitors brought or took home are deleted once they are a day old; all at the end
+TIDY = (3_600, 86_400)
 # all that use the models take turns: two at once would only slow each other down
 BUSY: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 1, "trigger_mode": "always_last"}
 
@@ -28,7 +30,7 @@ BUSY: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 1, "tri
 def build_page(service: Service) -> gr.Blocks:
     """The page; `launch_options` has the rest of its looks. Raises UserError where the built-in sample is missing."""
     inspector, batches = Inspector(service), Batches(service)
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=TIDY) as page:
         with gr.Row(elem_id="head"):
             gr.HTML(_HEAD, elem_id="title", apply_default_css=False)
             with gr.Column(min_width=300):
