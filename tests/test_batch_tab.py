@@ -91,7 +91,7 @@ def test_a_good_file_is_taken_and_can_be_run(batches: Batches, rivers: str) -> N
     assert keep["visible"] is False
     button, hint = handlers.ready(batches, NAME, uploaded, NAMES, False)
     assert (button["interactive"], button["value"]) == (True, "Run 3 variants on 12 questions")
-    assert visible(hint) == "Ready to run."
+    assert visible(hint) == "36 answers in all."
 
 
 def test_a_file_with_problems_lists_them_and_runs_once_they_are_left_out(batches: Batches, tmp_path: Path) -> None:

@@ -44,13 +44,14 @@ def open_file(path: str) -> Updates:
 def ready(batches: Batches, backbone: str, uploaded: str, names: Sequence[str], keep: bool) -> Updates:
     """(run button, hint): whether there is something to run, or what is missing."""
     availability = batches.service.readiness(backbone)
-    reason, words = "", "Run"
+    reason, words, total = "", "Run", 0
     if not availability.ready:
         reason = f"Not ready: {availability.detail}"
     elif not uploaded:
         reason = "Choose a file first"
     else:
         found = check(Path(uploaded))
+        total = len(names) * len(found.examples)
         words = f"Run {batch_view.count(len(names), 'variant')} on {batch_view.count(len(found.examples), 'question')}"
         if not found.examples:
             reason = "No row of the file can be used"
@@ -60,7 +61,7 @@ def ready(batches: Batches, backbone: str, uploaded: str, names: Sequence[str], 
             reason = "Choose a variant"
         elif len(names) > MAX_COLUMNS:
             reason = f"At most {MAX_COLUMNS} variants are run at once"
-    return [gr.update(value=words, interactive=not reason), cards.notice(reason or "Ready to run")]
+    return [gr.update(value=words, interactive=not reason), cards.notice(reason or f"{total:,} answers in all")]
 
 
 def busy(*, stopping: bool = False) -> Updates:
