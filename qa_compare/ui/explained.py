@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from qa_compare.comparison import Comparison, VariantAnswer
 from qa_compare.engine import Engine
@@ -156,12 +157,12 @@ def strip(
 
 
 def _chance_words(passage: str, words: Sequence[Word]) -> str:
-    begins = sorted(words, key=lambda word: -word.begins)[:TOP]
-    ends = sorted(words, key=lambda word: -word.ends)[:TOP]
-    return _top(
-        ("Start", [(passage[one.start : one.end], percent(one.begins)) for one in begins]),
-        ("End", [(passage[one.start : one.end], percent(one.ends)) for one in ends]),
-    )
+    lines = []
+    for name, chance in (("Start", attrgetter("begins")), ("End", attrgetter("ends"))):
+        best = sorted(words, key=chance, reverse=True)[:TOP]
+        likely = [word for word in best if chance(word) >= _LEAST_CHANCE] or best[:1]
+        lines.append((name, [(passage[word.start : word.end], percent(chance(word))) for word in likely]))
+    return _top(*lines)
 
 
 def _weight_words(comparison: Comparison, asked: Iterable[Weight], read: Iterable[Weight]) -> str:
