@@ -97,18 +97,17 @@ def test_chances_stand_as_bars_and_in_words() -> None:
     assert "details" not in markup
 
 
-def test_importance_has_a_sign_in_its_place_and_in_words_and_faint_text_is_what_was_not_read() -> None:
+def test_importance_is_shown_by_its_size_on_one_scale_and_faint_text_is_what_was_not_read() -> None:
     asked = comparison(windows=2)
     markup = shown(asked, told(asked, importance=True, windows=2))
     question, passage = re.findall(r'class="passage.*?(?=</p>|</div>)', markup, re.DOTALL)
-    assert [(style, says) for style, says, _ in WORD.findall(question)] == [("--up:0.20;", "+0.30")]
-    assert [(style, says) for style, says, _ in WORD.findall(passage)] == [
-        ("--up:1.00;", "+1.50"),
-        ("--down:0.50;", "−0.75"),
+    assert [word[:2] for word in WORD.findall(question)] == [("--up:0.20;", "importance 0.30")]
+    assert [word[:2] for word in WORD.findall(passage)] == [
+        ("--up:1.00;", "importance 1.50"),
+        ("--up:0.50;", "importance 0.75"),
     ]
-    assert visible(re.findall(r"<dl.*?</dl>", markup)[0]).startswith(
-        "ForParis +1.50Where +0.30is +0.01Against and Rouen."
-    )
+    words = visible(re.findall(r"<dl.*?</dl>", markup)[0])
+    assert words == "QuestionWhere 0.30is 0.01PassageParis 1.50 and Rouen. 0.75"
     assert f'<span class="outside">{PASSAGE[: len(PASSAGE) // 2]}</span>' in markup
 
 
@@ -150,8 +149,8 @@ def test_a_card_without_a_word_that_counts_says_so() -> None:
     asked = comparison()
     nothing = Importance((), (Weight(0, 3, 0.0),))
     markup = shown(asked, Explanation((), told(asked).windows, nothing))
-    assert "<dt>For</dt><dd>–</dd>" in markup
-    assert "<dt>Against</dt><dd>–</dd>" in markup
+    assert "<dt>Question</dt><dd>–</dd>" in markup
+    assert "<dt>Passage</dt><dd>–</dd>" in markup
     assert "word" not in [name for names in re.findall(r'class="([^"]*)"', markup) for name in names.split()]
 
 

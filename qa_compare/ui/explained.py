@@ -25,8 +25,8 @@ _LEGENDS = {
     ANSWER: '<mark class="predicted">Tinted</mark>: the answer. <mark class="gold">Underlined</mark>: a gold answer.',
     CHANCES: f"{_UP}: the chance that the answer starts at the word; {_DOWN}: that it ends there; none below 1%.",
     IMPORTANCE: (
-        f"{_UP}: the word speaks for the answer; {_DOWN}: against it. "
-        "Gradient × input estimates how far the log of the confidence would sink without the word."
+        f"{_UP}: how much the answer hangs on the word, by gradient × input: a first-order estimate of how far the "
+        "log of the confidence would move without it."
     ),
 }
 _HIDDEN = ' aria-hidden="true"'
@@ -85,7 +85,7 @@ def show(comparison: Comparison, answer: VariantAnswer, gold: Sequence[Span], fo
         strip(passage, weight_bars(read, most), predicted, gold, (won.start, won.end)),
         f"Passage with the answer of {answer.label} highlighted and the words that count marked",
         before=f'<p class="passage asked" tabindex="0" role="region" aria-label="Question" dir="auto">{question}</p>',
-        after=_weight_words(comparison, found.importance.question, read) + windows(found.windows),
+        after=_weight_words(comparison, asked, read) + windows(found.windows),
     )
 
 
@@ -105,27 +105,16 @@ def chance_bars(words: Iterable[Word]) -> list[Bar]:
 
 
 def weight_bars(weights: Iterable[Weight], most: float) -> list[Bar]:
-    """Up: a word that speaks for the answer, down: one against it; as high as `most` is 1."""
-    shares = ((one, one.value / most if most else 0.0) for one in weights)
+    """Up: how much the word counts, as high as `most` is 1. Its sign is not shown: see `benchmarks.importance`."""
     return [
-        Bar(
-            one.start,
-            one.end,
-            _height(share, _LEAST_SHARE),
-            _height(-share, _LEAST_SHARE),
-            _signed(one.value),
-        )
-        for one, share in shares
-        if abs(share) >= _LEAST_SHARE
+        Bar(one.start, one.end, _height(abs(one.value) / most, _LEAST_SHARE), 0.0, f"importance {abs(one.value):.2f}")
+        for one in weights
+        if abs(one.value) > _LEAST_SHARE * most
     ]
 
 
 def _height(share: float, least: float) -> float:
     return max(share, _LOWEST) if share >= least else 0.0
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
 
 
 def strip(
@@ -166,13 +155,12 @@ def _chance_words(passage: str, words: Sequence[Word]) -> str:
 
 
 def _weight_words(comparison: Comparison, asked: Iterable[Weight], read: Iterable[Weight]) -> str:
-    values = [(comparison.question[one.start : one.end], one.value) for one in asked]
-    values += [(comparison.passage[one.start : one.end], one.value) for one in read]
-    values.sort(key=lambda one: one[1])
-    return _top(
-        ("For", [(word, _signed(value)) for word, value in values[: -TOP - 1 : -1] if value > 0]),
-        ("Against", [(word, _signed(value)) for word, value in values[:TOP] if value < 0]),
-    )
+    texts = (("Question", comparison.question, asked), ("Passage", comparison.passage, read))
+    lines = []
+    for name, value, weights in texts:
+        most = sorted(weights, key=lambda one: -abs(one.value))[:TOP]
+        lines.append((name, [(value[one.start : one.end], f"{abs(one.value):.2f}") for one in most if one.value]))
+    return _top(*lines)
 
 
 def _top(*lines: tuple[str, Sequence[tuple[str, str]]]) -> str:
