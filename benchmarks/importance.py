@@ -2,10 +2,10 @@
 
 python -m benchmarks.importance
 
-Questions of the built-in sample, spread over it. Every word of a question and of its passage is replaced by [MASK], one
-at a time, and the answer's log confidence is computed anew. Printed, and written to benchmarks/importance.json: the rank
-correlation (Spearman's, over a question's words, the mean over the questions) of a word's importance and how far masking
-it moves the log confidence: by size, as the page shows it, and with the sign.
+Questions of the built-in sample, spread over it. Each word of a question and of its passage in turn is replaced by
+[MASK], and the answer's log confidence is computed anew. Printed, and written to benchmarks/importance.json: the rank
+correlation (Spearman's, over a question's words; the mean over the questions) of a word's importance and of how far
+masking it moves the log confidence, by size, as the page shows it, and with the sign.
 """
 
 from __future__ import annotations
