@@ -145,6 +145,13 @@ def test_where_every_word_is_unlikely_the_likeliest_is_named() -> None:
     assert not WORD.search(markup)
 
 
+def test_long_words_are_told_apart_since_they_give_way_where_there_is_no_room() -> None:
+    asked = comparison("Llanfairpwllgwyngyll is there")
+    words = (Word(0, 20, 0.5, 0.5), Word(21, 23, 0.4, 0.4))
+    markup = shown(asked, Explanation(words, told(asked).windows))
+    assert markup.count('<dd class="long"><bdi>Llanfairpwllgwyngyll</bdi> 50%</dd><dd><bdi>is</bdi> 40%</dd>') == 2
+
+
 def test_a_card_without_a_word_that_counts_says_so() -> None:
     asked = comparison()
     nothing = Importance((), (Weight(0, 3, 0.0),))

@@ -19,6 +19,7 @@ TOP = 3  # words that are named below a passage, of each kind
 _LEAST_CHANCE = 0.01  # at most a hundred words of a passage reach it: a long one stays light
 _LEAST_SHARE = 0.05  # of the word that counts most
 _LOWEST = 0.2  # of a bar's height: a lower one could not be seen
+_LONG = 9  # characters: where there is no room, such words give way to the shorter ones
 _UP = '<span class="word" style="--up:1">Bar above</span>'
 _DOWN = '<span class="word" style="--down:1">striped bar below</span>'
 _LEGENDS = {
@@ -166,13 +167,15 @@ def _weight_words(comparison: Comparison, asked: Iterable[Weight], read: Iterabl
 def _top(*lines: tuple[str, Sequence[tuple[str, str]]]) -> str:
     """The few words with most, in words: what the bars show, for those who cannot see them."""
     rows = (
-        f"<div><dt>{name}</dt>"
-        + "".join(f"<dd><bdi>{text(word)}</bdi> {number}</dd>" for word, number in words)
-        + ("" if words else "<dd>–</dd>")
-        + "</div>"
+        f"<div><dt>{name}</dt>" + ("".join(_told(word, number) for word, number in words) or "<dd>–</dd>") + "</div>"
         for name, words in lines
     )
     return f'<dl class="top">{"".join(rows)}</dl>'
+
+
+def _told(word: str, number: str) -> str:
+    long = ' class="long"' if len(word) > _LONG else ""
+    return f"<dd{long}><bdi>{text(word)}</bdi> {number}</dd>"
 
 
 def windows(found: Sequence[WindowAnswer]) -> str:
