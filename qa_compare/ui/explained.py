@@ -26,8 +26,8 @@ _LEGENDS = {
     ANSWER: '<mark class="predicted">Tinted</mark>: the answer. <mark class="gold">Underlined</mark>: a gold answer.',
     CHANCES: f"{_UP}: the chance that the answer starts at the word; {_DOWN}: that it ends there; none below 1%.",
     IMPORTANCE: (
-        f"{_UP}: how much the answer hangs on the word, by gradient × input: a first-order estimate of how far the "
-        "log of the confidence would move without it."
+        f"{_UP}: how much the answer hangs on the word, next to the card’s others. Gradient × input estimates how far "
+        "the log of the confidence would move without it."
     ),
 }
 _HIDDEN = ' aria-hidden="true"'
