@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
@@ -22,6 +23,19 @@ _NO_BAR = (
 )
 _NO_ROW = '<li aria-hidden="true"><span class="bar"></span></li>'
 _ICONS = {"exact": "✓", "partial": "≈", "wrong": "✕"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How a card shows the passage, as HTML: the marked passage, what its region is called, and what stands around it.
+
+    `before` and `after` take their room from the passage, so that a card keeps its size.
+    """
+
+    passage: str
+    label: str
+    before: str = ""
+    after: str = ""
 
 
 def text(value: str) -> str:
@@ -77,9 +91,10 @@ def _sentence(message: str) -> str:
     return message if message.endswith((".", "!", "?", "…")) else f"{message}."
 
 
-def answers(comparison: Comparison, gold: Sequence[Answer] = ()) -> str:
-    """One equal card a variant."""
-    return _row(_card(answer, comparison.passage, gold) for answer in comparison.answers)
+def answers(comparison: Comparison, gold: Sequence[Answer] = (), shown: Mapping[str, Shown] | None = None) -> str:
+    """One equal card a variant; `shown` has, by variant, what takes the place of the passage with its answer marked."""
+    given = shown or {}
+    return _row(_card(answer, comparison.passage, gold, given.get(answer.variant)) for answer in comparison.answers)
 
 
 def pending() -> str:
@@ -99,7 +114,7 @@ def _row(cards: Iterable[str]) -> str:
 
 
 def _frame(name: str, label: str, time: str, answer: str, passage: str, candidates: str, bar: str = _NO_BAR) -> str:
-    place = passage or '<div class="passage"></div>'
+    place = passage or '<div class="how"><div class="passage"></div></div>'
     return (
         f'<article class="card" style="{theme.style(name)}" data-variant="{text(name)}" aria-label="{text(label)}">'
         f'<header><h2>{text(label)}</h2><span class="time">{time}</span></header>'
@@ -107,21 +122,25 @@ def _frame(name: str, label: str, time: str, answer: str, passage: str, candidat
     )
 
 
-def _card(answer: VariantAnswer, passage: str, gold: Sequence[Answer]) -> str:
+def _card(answer: VariantAnswer, passage: str, gold: Sequence[Answer], shown: Shown | None) -> str:
     prediction = answer.prediction
     if prediction is None or not prediction.candidates:
         reason = answer.problem or "It found no answer: the passage holds no word."
         body = f'<p class="answer empty">No answer</p><p class="match">{_badge("wrong", "Cannot answer")}</p>'
-        place = f'<div class="passage problem"><p>{text(_sentence(reason))}</p></div>'
+        place = f'<div class="how"><div class="passage problem"><p>{text(_sentence(reason))}</p></div></div>'
         return _frame(answer.variant, answer.label, "", body, place, _candidates(()))
     best = prediction.candidates[0]
     size = "" if len(best.text) <= 36 else " long" if len(best.text) <= 80 else " longer"
     golds = [one.text for one in gold]
     body = f'<p class="answer{size}" dir="auto">{text(best.text)}</p><p class="match">{_match(best.text, golds)}</p>'
+    shown = shown or Shown(
+        highlight(passage, (best.start, best.end), places(gold)),
+        f"Passage with the answer of {answer.label} highlighted",
+        after=_read_in(prediction.windows),
+    )
     place = (
-        f'<div class="passage" tabindex="0" role="region" dir="auto" '
-        f'aria-label="Passage with the answer of {text(answer.label)} highlighted">'
-        f"{highlight(passage, (best.start, best.end), [(one.start, one.start + len(one.text)) for one in gold])}</div>"
+        f'<div class="how">{shown.before}<div class="passage" tabindex="0" role="region" dir="auto" '
+        f'aria-label="{text(shown.label)}">{shown.passage}</div>{shown.after}</div>'
     )
     return _frame(
         answer.variant,
@@ -132,6 +151,12 @@ def _card(answer: VariantAnswer, passage: str, gold: Sequence[Answer]) -> str:
         _candidates(prediction.candidates),
         f'<div class="confidence"><span class="label">Confidence</span>{_bar(best.confidence)}</div>',
     )
+
+
+def _read_in(windows: int) -> str:
+    """A line for a long passage; which window won is not known without computing it again."""
+    told = f"Read in {windows:,} windows: the other views tell which won"
+    return f'<p class="aside">{told}</p>' if windows > 1 else ""
 
 
 def _match(answer: str, golds: Sequence[str]) -> str:
@@ -159,6 +184,11 @@ def _candidates(candidates: Sequence[Candidate]) -> str:
         for one in candidates[:CANDIDATES]
     )
     return f'<div class="candidates"><h3>Best candidates</h3><ol>{rows or _NO_ROW * CANDIDATES}</ol></div>'
+
+
+def places(gold: Sequence[Answer]) -> list[tuple[int, int]]:
+    """The first and the last character of each gold answer in its passage, the latter excluded."""
+    return [(one.start, one.start + len(one.text)) for one in gold]
 
 
 def highlight(passage: str, predicted: tuple[int, int] | None, gold: Sequence[tuple[int, int]] = ()) -> str:

@@ -13,7 +13,7 @@ import gradio as gr
 from qa_compare.errors import UserError
 from qa_compare.examples import Example
 from qa_compare.service import SAMPLE, UPLOAD, Questions, Service
-from qa_compare.ui import cards
+from qa_compare.ui import cards, explained
 
 # once new cards stand in the page, each passage scrolls, within its own box, to the answer
 _REVEAL = """
@@ -58,12 +58,13 @@ def build(page: gr.Blocks, service: Service, backbone: gr.Dropdown, busy: dict[s
                 run = gr.Button("Compare answers", variant="primary", elem_id="run")
     uploaded = gr.State("")
     verdict = gr.HTML(cards.pending(), elem_id="verdict", js_on_load=_SPEAK, apply_default_css=False)
-    empty = cards.waiting(labels(service, service.backbone))
+    view = gr.Radio(explained.VIEWS, value=explained.ANSWER, label="Show in the passages", elem_id="view")
+    empty = explained.waiting(labels(service, service.backbone))
     columns = gr.HTML(empty, elem_id="answers", js_on_load=_REVEAL, apply_default_css=False)
 
     ask: dict[str, Any] = {
         "fn": partial(answer, service),
-        "inputs": [backbone, source, uploaded, number, passage, question],
+        "inputs": [backbone, source, uploaded, number, passage, question, view],
         "outputs": [verdict, columns],
         **_PRIVATE,
         **busy,
@@ -78,7 +79,7 @@ def build(page: gr.Blocks, service: Service, backbone: gr.Dropdown, busy: dict[s
     ):
         event(chosen, [source, uploaded, article, number], shown, **_PRIVATE).then(**ask)
     upload.upload(partial(open_file, service), upload, shown, **_PRIVATE).then(**ask)
-    for ready in (page.load, run.click, question.submit, backbone.input):
+    for ready in (page.load, run.click, question.submit, backbone.input, view.input):
         ready(**ask)
     return Opened(shown, ask)
 
@@ -87,16 +88,23 @@ Updates = list[Any]
 
 
 def answer(
-    service: Service, backbone: str, source: str, uploaded: str, number: str | None, passage: str, question: str
+    service: Service,
+    backbone: str,
+    source: str,
+    uploaded: str,
+    number: str | None,
+    passage: str,
+    question: str,
+    view: str = explained.ANSWER,
 ) -> tuple[str, str]:
-    """The verdict and the cards, or the sentence that says why there are none."""
+    """The verdict and the cards, their passages as `view` has it, or the sentence that says why there are none."""
     try:
         comparison = service.compare(passage, question, backbone)
         # a question taken from a source brings its gold answers
         gold = service.questions(source, uploaded).gold(number, passage, question) if number else ()
     except UserError as error:
-        return cards.failure(str(error)), cards.waiting(labels(service, backbone))
-    return cards.verdict(comparison, gold), cards.answers(comparison, gold)
+        return cards.failure(str(error)), explained.waiting(labels(service, backbone), view)
+    return cards.verdict(comparison, gold), explained.answers(service.engines[backbone], comparison, gold, view)
 
 
 def open_source(service: Service, source: str, uploaded: str, _article: str | None, _number: str | None) -> Updates:

@@ -1,0 +1,62 @@
+"""Gradient x input: what each token of a window counts for the answer that was found in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from qa_compare.decoding import MAX_ANSWER_TOKENS
+from qa_compare.features import Window, pad
+from qa_compare.modeling import share
+
+
+def gradient_times_input(
+    model: nn.Module, window: Window, span: tuple[int, int], temperature: float = 1.0
+) -> NDArray[np.float64]:
+    """A value for each of the window's L tokens: its word embedding times the gradient of `log_confidence` by it.
+
+    To first order, it is how far the logarithm of the answer's confidence would sink if the token's word embedding
+    were nought. The input is the word embedding alone: of its sum with position and segment, which BERT normalises
+    next and thereby frees of its length, the product would be nought at every token. `span` holds the answer's first
+    and last token, counted from the window's first of the passage. In fp32 whatever the precision of the answer.
+
+    Gradients of the class's score by the input: Simonyan, Vedaldi and Zisserman (2014), "Deep inside convolutional
+    networks", arXiv:1312.6034. Times the input: Shrikumar, Greenside, Shcherbina and Kundaje (2016), "Not just a black
+    box", arXiv:1605.01713; for words, summed over the embedding: Denil, Demiraj and de Freitas (2014), "Extraction of
+    salient sentences from labelled documents", arXiv:1412.6815.
+    """
+    # a module tree of its own, over the same tensors: the hook below is for no other thread that uses the variant
+    model = share(model)  # type: ignore[arg-type]
+    device = next(model.parameters()).device
+    embedded: list[Tensor] = []
+
+    def watch(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        embedded.append(output.detach().requires_grad_())
+        return embedded[-1]
+
+    embeddings: nn.Module = model.get_input_embeddings()
+    embeddings.register_forward_hook(watch)
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
+        output = model(**{name: tensor.to(device) for name, tensor in pad([window], 0).items()})
+        inside = slice(window.passage_start, window.passage_start + window.passage_tokens)
+        value = log_confidence(output.start_logits[0, inside], output.end_logits[0, inside], span, temperature)
+        [words] = embedded
+        # `grad`, not `backward`: it writes to no tensor that variants share
+        [gradient] = torch.autograd.grad(value, words)
+    return (gradient * words.detach())[0].double().sum(dim=-1).cpu().numpy()
+
+
+def log_confidence(starts: Tensor, ends: Tensor, span: tuple[int, int], temperature: float = 1.0) -> Tensor:
+    """The logarithm of the span's share in a softmax over all spans of one window, given its P passage tokens' logits.
+
+    Of a passage of one window it is the logarithm of the confidence that decoding gives.
+    """
+    padded = F.pad(ends, (0, MAX_ANSWER_TOKENS - 1), value=float("-inf"))
+    scores = (starts[:, None] + padded.unfold(0, MAX_ANSWER_TOKENS, 1)) / temperature
+    first, last = span
+    return scores[first, last - first] - scores.flatten().logsumexp(dim=0)
