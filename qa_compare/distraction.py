@@ -30,11 +30,10 @@ _IN_ORDER = re.compile(
 _TIMES = re.compile(r"\b(year|date|day|month|decade|century|time)s?\b", re.IGNORECASE)
 _COUNTED = re.compile(r"(many|much|long|far|old|tall|high|deep|large|big|often|fast)\b", re.IGNORECASE)
 # without an "'s" at its end
-_NAME = re.compile(r"(?<!\w)[^\W\d_a-z](?:[\w-]|['’](?!s\b))*[a-z][\w-]*(?: [^\W\d_a-z](?:[\w-]|['’](?!s\b))*[a-z][\w-]*)*")
+_CAPITALISED = r"[^\W\d_a-z](?:[\w-]|['’](?!s\b))*[a-z][\w-]*"
+_NAME = re.compile(rf"(?<!\w){_CAPITALISED}(?: {_CAPITALISED})*")
 _NUMBER = re.compile(r"\d+")
-_MONTHS = frozenset(
-    "January February March April May June July August September October November December".split()
-)
+_MONTHS = frozenset("January February March April May June July August September October November December".split())
 _BE = frozenset("was were is are".split())
 
 
@@ -52,7 +51,9 @@ def distraction(passage: str, question: str) -> str | None:
     named = word in {"who", "what", "which"} and not form["before"] and not _TIMES.search(noun)
     direct = (verb in _BE and named) or word == "whose"
     told = f"{answer} {verb} {rest}".rstrip() if direct else f"only {answer} {verb} {rest}".rstrip()
-    if rest == form["rest"].strip() and " of " not in answer:  # nothing in it was changed: it must be about another place
+    if (
+        rest == form["rest"].strip() and " of " not in answer
+    ):  # nothing in it was changed: it must be about another place
         told = f"In {fake.place()}, {told}"
     return f"{told[0].upper()}{told[1:]}."
 

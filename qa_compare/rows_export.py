@@ -58,13 +58,14 @@ def as_csv(table: Table, rows: Iterable[int]) -> str:
     writer = csv.writer(file)
     parts = ("answer", "exact_match", "f1", "confidence", "kind")
     names = [f"{column.name} {part}" for column in table.columns for part in parts]
-    writer.writerow(map(_safe, ["id", "title", "question", "passage", "gold", *names]))
+    writer.writerow(map(safe, ["id", "title", "question", "passage", "gold", *names]))
     for one in as_objects(table, rows):
         cells = [one["id"], one["title"], one["question"], one["passage"], " | ".join(one["gold"])]
         cells += [answer[part] for answer in one["variants"].values() for part in parts]
-        writer.writerow(map(_safe, cells))
+        writer.writerow(map(safe, cells))
     return file.getvalue()
 
 
-def _safe(cell: Any) -> Any:
+def safe(cell: Any) -> Any:
+    """The cell, with a ' before a text that a spreadsheet would take for a formula."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
