@@ -141,7 +141,7 @@ def _bounded(runs: Sequence[Run], newest: int) -> tuple[Run, ...]:
 
 
 def as_objects(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """One object a run: its text and, under `variants`, each answer. Confidence is 0 to 1; scores need a gold answer."""
+    """One object a run: its text and, under `variants`, each answer. Confidence is 0 to 1; a score needs gold."""
     return [
         {
             "number": run.number,
@@ -160,12 +160,10 @@ def as_objects(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def _answer(column: dict[str, Any], gold: Sequence[str]) -> dict[str, Any]:
-    scores = {"exact_match": None, "f1": None}
-    if gold:
-        scores = {
-            "exact_match": int(exact_match(column["answer"], gold)),
-            "f1": round(f1(column["answer"], gold), 4),
-        }
+    scores = {
+        "exact_match": int(exact_match(column["answer"], gold)) if gold else None,
+        "f1": round(f1(column["answer"], gold), 4) if gold else None,
+    }
     told = {name: column[name] for name in ("answer", "start", "end")}
     return {**told, "confidence": round(column["confidence"], 4), **scores, "problem": column["problem"]}
 

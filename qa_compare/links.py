@@ -39,14 +39,14 @@ def write(link: Link) -> str:
         UserError: there is no question in it, a variant's name cannot be listed, or it is too long.
     """
     if not (link.id and link.source) and not (link.passage and link.question):
-        raise UserError("there is no question to link to yet")
+        raise UserError("There is no question to link to yet.")
     if any(_SEPARATOR in name or not name for name in link.variants):
-        raise UserError("a variant whose name holds a comma cannot be linked to")
+        raise UserError("A variant whose name holds a comma cannot be linked to.")
     values = {**{name: getattr(link, name) for name in PARAMETERS}, "variants": _SEPARATOR.join(link.variants)}
     query = urlencode({name: value.translate(_NOT_SENT) for name, value in values.items() if value})
     if len(query) > MAX_QUERY:
         raise UserError(
-            f"the text is too long for a link: it takes {len(query):,} characters of an address, and {MAX_QUERY:,} fit"
+            f"The text is too long for a link: it takes {len(query):,} characters of an address, and {MAX_QUERY:,} fit."
         )
     return query
 
@@ -61,17 +61,17 @@ def read(parameters: Mapping[str, str]) -> Link | None:
     if not found:
         return None
     if sum(map(len, found.values())) > MAX_QUERY:
-        raise UserError("this link is too long")
+        raise UserError("it is too long")
     if empty := [name for name, value in found.items() if not value]:
-        raise UserError(f"this link is broken: its {empty[0]} is empty")
+        raise UserError(f"its {empty[0]} is empty")
     if "id" in found and "passage" in found:
-        raise UserError("this link is broken: it names a question and brings a passage of its own")
+        raise UserError("it names a question and brings a passage of its own")
     if "id" in found and "source" not in found:
-        raise UserError("this link is broken: it does not say which source its question is from")
+        raise UserError("it does not say which source its question is from")
     if "source" in found and "id" not in found:
-        raise UserError("this link is broken: it does not say which question of the source to open")
+        raise UserError("it does not say which question of the source to open")
     if "id" not in found and ("passage" in found) != ("question" in found):
         missing = "question" if "passage" in found else "passage"
-        raise UserError(f"this link is broken: its {missing} is missing")
+        raise UserError(f"its {missing} is missing")
     variants = tuple(found.pop("variants", "").split(_SEPARATOR)) if "variants" in found else ()
     return Link(**found, variants=variants)

@@ -17,7 +17,7 @@ from qa_compare.error_kinds import KINDS
 from qa_compare.inspection import Inspector
 from qa_compare.service import SAMPLE
 from qa_compare.slices import ANSWER_LENGTHS, PASSAGE_LENGTHS, QUESTION_WORDS
-from qa_compare.ui import compare, errors_view
+from qa_compare.ui import compare, compare_open, downloads, errors_view
 from qa_compare.ui import errors_handlers as handlers
 
 # a click anywhere in something that can be picked; a button in it brings the keyboard
@@ -37,8 +37,6 @@ watch('value', () => {
 });
 """
 _SPEAK = "element.setAttribute('role', 'status');"
-# once the page has the new file's address
-_DOWNLOAD = "() => setTimeout(() => document.querySelector('#errors-file').click(), 200)"
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 _QUICK: dict[str, Any] = {**_PRIVATE, "concurrency_id": "errors", "concurrency_limit": 4}
 ANSWERS: dict[str, Any] = {"concurrency_id": "answers", "concurrency_limit": 1}  # two at once would slow each other
@@ -125,7 +123,7 @@ def _wire_filters(parts: _Parts, clear: gr.Button, exports: dict[str, gr.Button]
     parts.show(clear.click(handlers.anew, None, parts.anew, **_PRIVATE))
     for kind, button in exports.items():
         made = button.click(partial(handlers.export, parts.inspector, kind), parts.met, file, **_PRIVATE)
-        made.then(None, js=_DOWNLOAD, **_PRIVATE)
+        made.then(None, js=downloads.click("errors-file"), **_PRIVATE)
 
 
 def _wire_question(parts: _Parts, put: gr.Button, question: Components, tabs: gr.Tabs, opened: compare.Opened) -> None:
@@ -133,7 +131,7 @@ def _wire_question(parts: _Parts, put: gr.Button, question: Components, tabs: gr
     picked = [parts.outcome, *parts.place]
     for one in (outcomes, table):
         parts.show(one.click(_picked, picked, picked, **_PRIVATE))
-    there = put.click(partial(compare.open_elsewhere, parts.inspector.service), question, opened.shown, **_PRIVATE)
+    there = put.click(partial(compare_open.open_elsewhere, parts.inspector.service), question, opened.shown, **_PRIVATE)
     there.then(lambda: gr.Tabs(selected="compare"), None, tabs, **_PRIVATE).then(**opened.ask)
 
 

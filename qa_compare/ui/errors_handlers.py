@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from qa_compare.analysis import Filter, Rows, Table, orders, outcomes, select
 from qa_compare.engine import Cancelled
@@ -17,7 +15,7 @@ from qa_compare.errors import UserError
 from qa_compare.inspection import AT_ONCE, Inspector, View, Wanted
 from qa_compare.rows_export import as_csv, as_json
 from qa_compare.service import UPLOAD
-from qa_compare.ui import cards, compare, errors_view
+from qa_compare.ui import cards, compare_open, downloads, errors_view
 
 NO_QUESTION = errors_view.nothing("Choose a question in the table", "to see every variant's answer in its passage.")
 OPENING = errors_view.nothing("Opening the questions…", "They stand here once the variants have answered them.")
@@ -118,7 +116,7 @@ def refresh(
         failed = cards.notice(str(error), failed=True)
         return [failed, *[gr.skip()] * 4, errors_view.told("&nbsp;"), *[gr.update(visible=False)] * 2]
     problems = "; ".join(dict.fromkeys([trouble, *view.problems] if trouble else view.problems))
-    note = cards.notice(problems, failed=True) if problems else cards.notice(compare.describe(view.questions))
+    note = cards.notice(problems, failed=True) if problems else cards.notice(compare_open.describe(view.questions))
     columns = view.table.columns if view.table else ()
     known = orders(view.table) if view.table else {}
     articles = [("Any", ""), *((title.replace("_", " "), title) for title in view.questions.by_title if title)]
@@ -181,13 +179,7 @@ def export(inspector: Inspector, kind: str, *values: Any) -> str:
         table, found = _selected(inspector, values)
     except UserError as error:
         raise gr.Error(str(error), print_exception=False) from error
-    # a byte order mark: without it, spreadsheets read the letters of other languages wrongly
-    data = as_csv(table, found).encode("utf-8-sig") if kind == "csv" else as_json(table, found).encode()
-    folder = Path(get_upload_folder()) / hashlib.sha256(data).hexdigest()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"qa-compare-questions.{kind}"
-    path.write_bytes(data)
-    return str(path)
+    return downloads.offer(f"qa-compare-questions.{kind}", (as_csv if kind == "csv" else as_json)(table, found))
 
 
 def _selected(inspector: Inspector, values: Sequence[Any]) -> tuple[Table, Rows]:

@@ -35,7 +35,7 @@ def build_page(service: Service) -> gr.Blocks:
                 note = gr.HTML(about, elem_id="backbone-note", apply_default_css=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Compare", id="compare"):
-                opened = compare.build(page, service, backbone, BUSY)
+                opened = compare.build(page, inspector, backbone, BUSY)
             with gr.Tab("Metrics", id="metrics") as metrics_tab:
                 metrics.build(service, backbone, metrics_tab)
             with gr.Tab("Training curves", id="curves") as curves_tab:
