@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from qa_compare.errors import UserError
+from qa_compare.examples import Answer
 from qa_compare.history import Run, Session
 from qa_compare.links import Link
 from qa_compare.probes import Variation
@@ -32,16 +33,19 @@ class Asked:
 def ask(service: Service, asked: Asked, session: Session) -> Session:
     """The session after the question was answered. Raises UserError where it cannot be, as `Service.compare` does."""
     comparison = service.compare(asked.passage, asked.question, asked.backbone, in_order(service, asked))
-    gold: tuple[str, ...] = ()
+    gold: tuple[Answer, ...] = ()
     edited = False
     if asked.id:
         questions = service.questions(asked.source, asked.upload)
         example = questions.by_id.get(asked.id)
         edited = example is None or (example.passage, example.question) != (asked.passage, asked.question)
-        gold = tuple(dict.fromkeys(one.text for one in questions.gold(asked.id, asked.passage, asked.question)))
+        gold = questions.gold(asked.id, asked.passage, asked.question)
     upload = asked.upload if asked.source == UPLOAD else ""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     run = Run(0, asked.backbone, asked.source, upload, asked.id, comparison, gold, edited, now)
+    made = session.variations.get(session.probe_of(run))
+    if isinstance(made, Variation) and session.origin:  # a probe leaves the gold answers as they are
+        run = replace(run, gold=made.gold(session.origin.comparison.passage, session.origin.gold))
     return session.record(run)
 
 
@@ -59,16 +63,15 @@ def up_to_date(service: Service, asked: Asked, session: Session) -> Session:
     return session if same and shown and shown.variants == in_order(service, asked) else ask(service, asked, session)
 
 
-def probe_all(service: Service, session: Session) -> Session:
-    """The session in which every probe of the origin has been run. Raises UserError where one cannot be answered."""
-    origin = session.origin
-    if origin is None:
-        return session
-    probed = dict(session.probed)
+def probe_all(service: Service, session: Session) -> Iterator[Session]:
+    """The session after each probe of the origin that had not been run. Raises UserError where one cannot be."""
+    if not (origin := session.origin):
+        return
     for key, made in session.variations.items():
-        if key not in probed and isinstance(made, Variation):
-            probed[key] = service.compare(made.passage, made.question, origin.backbone, origin.variants)
-    return replace(session, probed=probed)
+        if key not in session.probed and isinstance(made, Variation):
+            answered = service.compare(made.passage, made.question, origin.backbone, origin.variants)
+            session = replace(session, probed={**session.probed, key: answered})
+            yield session
 
 
 def again(run: Run) -> Asked:

@@ -12,6 +12,7 @@ from typing import Any
 from qa_compare import probes
 from qa_compare.changes import Change, changes, related
 from qa_compare.comparison import Comparison
+from qa_compare.examples import Answer
 from qa_compare.rows_export import safe
 from qa_compare.scoring import exact_match, f1
 
@@ -33,7 +34,7 @@ class Run:
     upload: str
     id: str
     comparison: Comparison
-    gold: tuple[str, ...] = ()
+    gold: tuple[Answer, ...] = ()
     edited: bool = False
     asked_at: str = ""
 
@@ -42,6 +43,11 @@ class Run:
         """The same for the same question, whichever variants answered it."""
         asked = self.comparison
         return (self.backbone, self.source, self.upload, self.id, asked.passage, asked.question)
+
+    @property
+    def gold_texts(self) -> tuple[str, ...]:
+        """The different texts of the gold answers."""
+        return tuple(dict.fromkeys(answer.text for answer in self.gold))
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -152,8 +158,8 @@ def as_objects(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "edited": run.edited,
             "question": run.comparison.question,
             "passage": run.comparison.passage,
-            "gold": list(run.gold),
-            "variants": {one["variant"]: _answer(one, run.gold) for one in run.comparison.as_dict()["variants"]},
+            "gold": list(run.gold_texts),
+            "variants": {one["variant"]: _answer(one, run.gold_texts) for one in run.comparison.as_dict()["variants"]},
         }
         for run in runs
     ]

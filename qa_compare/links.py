@@ -43,7 +43,7 @@ def write(link: Link) -> str:
     if any(_SEPARATOR in name or not name for name in link.variants):
         raise UserError("A variant whose name holds a comma cannot be linked to.")
     values = {**{name: getattr(link, name) for name in PARAMETERS}, "variants": _SEPARATOR.join(link.variants)}
-    query = urlencode({name: value.translate(_NOT_SENT) for name, value in values.items() if value})
+    query = urlencode({name: value.translate(_NOT_SENT) for name, value in values.items() if value}, safe=",")
     if len(query) > MAX_QUERY:
         raise UserError(
             f"The text is too long for a link: it takes {len(query):,} characters of an address, and {MAX_QUERY:,} fit."

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from qa_compare.distraction import distraction
-from qa_compare.examples import Example
+from qa_compare.examples import Answer
 
 _MARKS = "?？؟"
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -48,6 +48,11 @@ class Variation:
     def moved(self, answer: str) -> str:
         """What an answer to the text before becomes when nothing but this was changed."""
         return swap(answer, *self.swapped) if self.swapped else answer
+
+    def gold(self, before: str, answers: Sequence[Answer]) -> tuple[Answer, ...]:
+        """The gold answers to the passage `before` as they stand in the changed one, where they do."""
+        moved = [(Answer(self.moved(one.text), len(self.moved(before[: one.start])))) for one in answers]
+        return tuple(one for one in moved if self.passage[one.start :].startswith(one.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +169,3 @@ def _short(text: str, most: int = 60) -> str:
 def all_of(passage: str, question: str) -> dict[str, Variation | str]:
     """Every probe's variation, or why it has none, by key."""
     return {probe.key: probe.make(passage, question) for probe in PROBES}
-
-
-def applied(example: Example, key: str) -> Variation | str:
-    """One probe on a question of a data set."""
-    return next(probe for probe in PROBES if probe.key == key).make(example.passage, example.question)

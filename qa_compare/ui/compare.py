@@ -12,10 +12,9 @@ from typing import Any
 
 import gradio as gr
 
-from qa_compare.asking import Asked, ask
+from qa_compare.asking import ask
 from qa_compare.chance import ANY, PURPOSES
 from qa_compare.errors import UserError
-from qa_compare.examples import Answer
 from qa_compare.history import Session
 from qa_compare.inspection import Inspector
 from qa_compare.service import SAMPLE, Service
@@ -126,20 +125,12 @@ def answer(
         return [cards.failure(str(error)), empty, *[gr.skip()] * 5]
     shown = session.shown
     assert shown is not None
-    gold = gold_of(service, asked)
     return [
-        cards.verdict(shown.comparison, gold, what_if.note(session)),
-        cards.answers(shown.comparison, gold, what_if.lines(session)),
+        cards.verdict(shown.comparison, shown.gold, what_if.note(session)),
+        cards.answers(shown.comparison, shown.gold, what_if.lines(session)),
         session,
         what_if.table(session, compare_tools.labels(service, backbone, shown.variants)),
         compare_history.table(session),
         gr.update(label=compare_history.label(session)),
         link_button.button(service, session),
     ]
-
-
-def gold_of(service: Service, asked: Asked) -> tuple[Answer, ...]:
-    """A question taken from a source brings its gold answers."""
-    if not asked.id:
-        return ()
-    return service.questions(asked.source, asked.upload).gold(asked.id, asked.passage, asked.question)

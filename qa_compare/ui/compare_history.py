@@ -65,7 +65,7 @@ def _row(run: Run, shown: Run | None, variants: Sequence[tuple[str, str]]) -> st
         f'<button type="button" data-pick="{run.number}" data-event="select" title="Reopen" dir="auto">'
         f'{cards.text(run.comparison.question[:160])}</button><span class="told" dir="auto">{passage}…</span></th>'
         f'{cells}<td><button type="button" class="small" data-pick="{run.number}" data-event="delete" '
-        f'aria-label="Remove run {run.number}">✕</button></td></tr>'
+        f'aria-label="Remove run {run.number}">Remove</button></td></tr>'
     )
 
 
@@ -75,7 +75,7 @@ def _answer(answer: VariantAnswer, run: Run) -> str:
         return "no answer"
     sign = ""
     if run.gold:
-        icon, words = _SIGNS[match_kind(prediction.answer, run.gold)]
+        icon, words = _SIGNS[match_kind(prediction.answer, run.gold_texts)]
         sign = f'<span aria-hidden="true">{icon}</span><span class="unseen">{words}: </span> '
     return (
         f'{sign}<span class="given" dir="auto">{cards.text(prediction.answer[:120])}</span> '

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -81,7 +81,7 @@ def wire(
     backbone, variants, *_, passage, question, session = asked
     # a visitor's events change the session one after the other
     busy = {**_PRIVATE, **busy, "trigger_mode": "multiple"}
-    tools.probes.click(_probe(service), asked, [passage, question, session], **busy).then(**ask)
+    tools.probes.click(_probe(service), asked, [passage, question, session, tools.probes], **busy).then(**ask)
     choices = [backbone, variants, session]
     backbone.input(partial(kept_variants, service), choices[:2], variants, **_PRIVATE).then(**ask)
     variants.input(partial(few_or_many, service), choices, [variants, tools.note], **_PRIVATE).then(**ask)
@@ -95,10 +95,12 @@ def wire(
 
 
 # Gradio gives the event to a parameter of that type, and looks for one in functions alone, not in a `partial`
-def _probe(service: Service) -> Callable[..., list[Any]]:
-    def probe(event: gr.EventData, *values: Any) -> list[Any]:
+def _probe(service: Service) -> Callable[..., Iterator[list[Any]]]:
+    def probe(event: gr.EventData, *values: Any) -> Iterator[list[Any]]:
         *controls, session = values
-        return what_if.pick(service, str(event._data["pick"]), asked_of(*controls), session)
+        asked = asked_of(*controls)
+        shown = labels(service, asked.backbone, asked.variants)
+        yield from what_if.pick(service, str(event._data["pick"]), asked, session, shown)
 
     return probe
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -20,24 +20,27 @@ ALL, BACK = "all", "back"
 _LABELS = {probe.key: probe.label for probe in PROBES}
 
 
-def pick(service: Service, key: str, asked: Asked, session: Session) -> list[Any]:
-    """(passage, question, session) after a click on a probe, on "all" or on "back".
+def pick(
+    service: Service, key: str, asked: Asked, session: Session, variants: Sequence[tuple[str, str]]
+) -> Iterator[list[Any]]:
+    """(passage, question, session, table) after a click on a probe, on "all" or on "back"; "all" as they come.
 
     What stands in the boxes is answered first, where it was not yet: that is what the probe starts from.
     """
+    text: list[Any] = [gr.skip(), gr.skip()]
     try:
         session = up_to_date(service, asked, session)
         if key == ALL:
-            return [gr.skip(), gr.skip(), probe_all(service, session)]
-    except UserError:  # the answers' place says so: it asks the same text
-        return [gr.skip(), gr.skip(), session]
+            for session in probe_all(service, session):
+                yield [*text, session, table(session, variants)]
+    except UserError:  # the answers' place will say so: it asks the same text
+        pass
     made = session.variations.get(key)
     if isinstance(made, Variation):
-        return [made.passage, made.question, session]
-    if key == BACK and session.origin:
-        text = session.origin.comparison
-        return [text.passage, text.question, session]
-    return [gr.skip(), gr.skip(), session]
+        text = [made.passage, made.question]
+    elif key == BACK and session.origin:
+        text = [session.origin.comparison.passage, session.origin.comparison.question]
+    yield [*text, session, gr.skip()]
 
 
 def note(session: Session) -> str:
@@ -89,14 +92,14 @@ def table(session: Session, variants: Sequence[tuple[str, str]]) -> str:
         f'<div class="probes-box"><table class="probes"><caption>Each probe changes one thing that should leave the '
         f"answer as it is.</caption>"
         f'<thead><tr><th scope="col">Probe</th>{heads}</tr></thead>'
-        f"<tbody>{_asked(origin, names, labels)}{rows}</tbody></table></div>"
+        f"<tbody>{_asked(origin, names, labels, now)}{rows}</tbody></table></div>"
         f'<div class="actions"><button type="button" class="small" data-pick="{ALL}">Run all five</button>'
         f'<button type="button" class="small" data-pick="{BACK}"{at_origin}>Back to the text as asked</button>'
         f'<p class="notice" role="status">{counted}</p></div>'
     )
 
 
-def _asked(origin: Comparison | None, names: Sequence[str], labels: dict[str, str]) -> str:
+def _asked(origin: Comparison | None, names: Sequence[str], labels: dict[str, str], now: str) -> str:
     given = {one.variant: one.prediction for one in origin.answers} if origin else {}
     cells = ""
     for name in names:
@@ -109,7 +112,14 @@ def _asked(origin: Comparison | None, names: Sequence[str], labels: dict[str, st
         )
         cells += _cell(labels[name], told)
     question = cards.text(origin.question) if origin else "&nbsp;"
-    return f'<tr class="asked"><th scope="row">As asked<span class="told" dir="auto">{question}</span></th>{cells}</tr>'
+    return (
+        f'<tr{_current(now == "")}><th scope="row"><div><span>As asked</span><span class="told" dir="auto">{question}'
+        f"</span></div></th>{cells}</tr>"
+    )
+
+
+def _current(yes: bool) -> str:
+    return ' aria-current="true"' if yes else ""
 
 
 def _row(session: Session, key: str, names: Sequence[str], labels: dict[str, str], now: str) -> str:
@@ -119,9 +129,9 @@ def _row(session: Session, key: str, names: Sequence[str], labels: dict[str, str
     cells = "".join(_cell(labels[name], _outcome(outcome[name]) if name in outcome else "–") for name in names)
     pressed = "true" if key == now else "false"
     return (
-        f'<tr{" aria-current=true" if key == now else ""}><th scope="row"><button type="button" class="small" '
+        f'<tr{_current(key == now)}><th scope="row"><div><button type="button" class="small" '
         f'data-pick="{key}" aria-pressed="{pressed}"{disabled}>{_LABELS[key]}</button>'
-        f'<span class="told" dir="auto" title="{cards.text(told)}">{cards.text(told)}</span></th>{cells}</tr>'
+        f'<span class="told" dir="auto" title="{cards.text(told)}">{cards.text(told)}</span></div></th>{cells}</tr>'
     )
 
 
