@@ -109,6 +109,6 @@ def from_link(service: Service, link: Link) -> Asked:
         raise UserError(f"unknown source {link.source!r}: there are {' and '.join(known)}")
     questions = service.questions(link.source)
     if link.id not in questions.by_id:
-        raise UserError(f"{questions.label} has no question with the id {link.id!r}")
+        raise UserError(f"there is no question {link.id!r} in “{questions.label}”")
     example = questions.by_id[link.id]
     return Asked(backbone, variants, link.source, "", link.id, example.passage, link.question or example.question)

@@ -19,8 +19,8 @@ _VERBS = "was were is are am did does do can could has have had will would shoul
 _FORM = re.compile(
     rf"""\s*(?P<before>(?:in|on|at|for|to|by|from|of|with|during|after|under|into|through)\s+)?
     (?P<word>who|whom|whose|what|which|when|where|why|how)\b
-    (?P<noun>(?:\s+(?!(?:{_VERBS.replace(" ", "|")})\b)[\w'’-]+){{0,6}}?)
-    \s+(?P<verb>{_VERBS.replace(" ", "|")})\b
+    (?P<noun>(?:\s+(?!(?-i:{_VERBS.replace(" ", "|")})\b)[\w'’-]+){{0,6}}?)
+    \s+(?P<verb>(?-i:{_VERBS.replace(" ", "|")}))\b
     (?P<rest>[^?？]*)[?？]?\s*$""",
     re.IGNORECASE | re.VERBOSE,
 )

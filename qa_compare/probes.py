@@ -142,6 +142,7 @@ def names(passage: str) -> Counter[str]:
         words = match[0].split(" ")
         while words and _is_no_name(words[0]):
             words.pop(0)
+            inside = True
         name = re.sub(r"['’]s$", "", " ".join(words)).rstrip("'’-")
         if inside and name[:1].isupper() and not _is_no_name(name):
             found[name] += 1

@@ -54,7 +54,7 @@ def table(session: Session) -> str:
 def _row(run: Run, shown: Run | None, variants: Sequence[tuple[str, str]]) -> str:
     given = {one.variant: one for one in run.comparison.answers}
     cells = "".join(
-        f'<td data-label="{cards.text(told)}">{_answer(given[name], run) if name in given else "–"}</td>'
+        f'<td data-label="{cards.text(told)}"><span>{_answer(given[name], run) if name in given else "–"}</span></td>'
         for name, told in variants
     )
     current = ' aria-current="true"' if shown and shown.number == run.number else ""

@@ -31,7 +31,8 @@ def pick(
     try:
         session = up_to_date(service, asked, session)
         if key == ALL:
-            for session in probe_all(service, session):
+            for answered in probe_all(service, session):
+                session = answered
                 yield [*text, session, table(session, variants)]
     except UserError:  # the answers' place will say so: it asks the same text
         pass
@@ -89,8 +90,8 @@ def table(session: Session, variants: Sequence[tuple[str, str]]) -> str:
     counted = f"{flips} of {run} probe{'s' * (run != 1)} flip{'s' * (run == 1)} a variant." if run else "No probe yet."
     at_origin = "" if now else " disabled"
     return (
-        f'<div class="probes-box"><table class="probes"><caption>Each probe changes one thing that should leave the '
-        f"answer as it is.</caption>"
+        f'<div class="probes-box"><table class="probes"><caption>Each probe changes one thing that should not change '
+        f"the answer; names that are swapped swap it too.</caption>"
         f'<thead><tr><th scope="col">Probe</th>{heads}</tr></thead>'
         f"<tbody>{_asked(origin, names, labels, now)}{rows}</tbody></table></div>"
         f'<div class="actions"><button type="button" class="small" data-pick="{ALL}">Run all five</button>'
@@ -136,7 +137,7 @@ def _row(session: Session, key: str, names: Sequence[str], labels: dict[str, str
 
 
 def _cell(label: str, inner: str) -> str:
-    return f'<td data-label="{cards.text(label)}">{inner}</td>'
+    return f'<td data-label="{cards.text(label)}"><span>{inner}</span></td>'
 
 
 def _outcome(change: Change) -> str:
