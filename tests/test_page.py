@@ -69,7 +69,7 @@ def test_what_cannot_be_answered_gets_one_sentence_and_empty_cards(
 
 def test_a_source_opens_with_its_first_question(service: Service) -> None:
     first = sample()[0]
-    _, _, article, number, passage, question, status = compare_open.open_source(service, SAMPLE, "", "gone", "gone")
+    _, _, article, number, passage, question, status = compare_open.open_source(service, SAMPLE, "")
     assert (article["value"], number["value"], passage, question) == (
         first.title,
         first.id,
@@ -81,7 +81,7 @@ def test_a_source_opens_with_its_first_question(service: Service) -> None:
 
 
 def test_a_source_that_cannot_be_had_leaves_the_text_and_says_why(service: Service) -> None:
-    _, _, article, number, passage, question, status = compare_open.open_source(service, SQUAD, "", None, None)
+    _, _, article, number, passage, question, status = compare_open.open_source(service, SQUAD, "")
     assert article["choices"] == number["choices"] == []
     assert skipped(passage)
     assert skipped(question)
@@ -92,8 +92,8 @@ def test_a_source_that_cannot_be_had_leaves_the_text_and_says_why(service: Servi
 def test_an_article_opens_with_its_first_question_and_a_question_as_it_is(service: Service) -> None:
     last = sample()[-1]
     first_of_it = next(one for one in sample() if one.title == last.title)
-    assert compare_open.open_article(service, SAMPLE, "", last.title, None)[5] == first_of_it.question
-    assert compare_open.open_question(service, SAMPLE, "", last.title, last.id)[4:6] == [last.passage, last.question]
+    assert compare_open.open_article(service, SAMPLE, "", last.title)[5] == first_of_it.question
+    assert compare_open.open_question(service, SAMPLE, "", last.id)[4:6] == [last.passage, last.question]
 
 
 def test_random_opens_some_question_of_the_source(service: Service) -> None:
@@ -114,7 +114,7 @@ def test_an_uploaded_file_joins_the_sources(service: Service, squad_file: Path) 
         first.passage,
         first.question,
     )
-    assert compare_open.open_question(service, UPLOAD, uploaded, None, "q1")[4] == tiny.examples(2)[1].passage
+    assert compare_open.open_question(service, UPLOAD, uploaded, "q1")[4] == tiny.examples(2)[1].passage
     assert len(service.sources) == 2  # no other visitor sees it
 
 

@@ -81,13 +81,13 @@ def build(page: gr.Blocks, inspector: Inspector, backbone: gr.Dropdown, busy: di
     }
     shown = [source, uploaded, article, number, passage, question, status]
     state = [backbone, tools.variants, *shown]
-    of_source = [source, uploaded, article, number]
-    for event, chosen in (
-        (source.input, compare_open.open_source),
-        (article.input, compare_open.open_article),
-        (number.input, compare_open.open_question),
+    # each is given no more than it needs: a choice is refused once the list that it is from has been exchanged
+    for event, chosen, needed in (
+        (source.input, compare_open.open_source, []),
+        (article.input, compare_open.open_article, [article]),
+        (number.input, compare_open.open_question, [number]),
     ):
-        event(partial(chosen, service), of_source, shown, **_PRIVATE).then(**ask)
+        event(partial(chosen, service), [source, uploaded, *needed], shown, **_PRIVATE).then(**ask)
     wanted = [purpose, backbone, tools.variants, source, uploaded, number]
     chance.click(partial(compare_open.open_any, inspector), wanted, shown, **_PRIVATE, **busy).then(**ask)
     upload.upload(partial(compare_open.open_file, service), upload, shown, **_PRIVATE).then(**ask)

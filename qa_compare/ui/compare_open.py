@@ -20,17 +20,17 @@ Updates = list[Any]
 CONTROLS = 9
 
 
-def open_source(service: Service, source: str, uploaded: str, _article: str | None, _number: str | None) -> Updates:
+def open_source(service: Service, source: str, uploaded: str) -> Updates:
     """The source's first question."""
     return _open(service, source, uploaded, lambda questions: questions.examples[0])
 
 
-def open_article(service: Service, source: str, uploaded: str, article: str | None, _number: str | None) -> Updates:
+def open_article(service: Service, source: str, uploaded: str, article: str | None) -> Updates:
     """The article's first question."""
     return _open(service, source, uploaded, lambda questions: questions.by_title[article or ""][0])
 
 
-def open_question(service: Service, source: str, uploaded: str, _article: str | None, number: str | None) -> Updates:
+def open_question(service: Service, source: str, uploaded: str, number: str | None) -> Updates:
     """The chosen question."""
     return _open(service, source, uploaded, lambda questions: questions.by_id[number or ""])
 
