@@ -38,10 +38,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     measured.backbone(folder)
     engine = Engine(str(folder / "river-bert"), adapters=folder / "adapters", precision="fp32")
     assert engine.located
-    page = build_page(Service({"river-bert": engine}, "river-bert"))
     options: dict[str, Any] = launch_options()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        patch.setenv("GRADIO_TEMP_DIR", str(folder / "files"))
+        page = build_page(Service({"river-bert": engine}, "river-bert"))
         page.launch(server_name=HOST, server_port=free_port(), prevent_thread_lock=True, quiet=True, **options)
         yield page.local_url
         page.close(verbose=False)
@@ -63,6 +63,11 @@ def open_panel(page: Page, name: str) -> None:
     expect(panel).to_have_attribute("aria-expanded", "true")
 
 
+def top(page: Page) -> float:
+    """Where the cards begin in the document, in pixels."""
+    return page.locator("#answers").evaluate("one => one.getBoundingClientRect().top + window.scrollY")
+
+
 def question(page: Page) -> Any:
     return page.get_by_role("textbox", name="Your question")
 
@@ -71,7 +76,8 @@ def test_a_probe_shows_which_variants_flip_and_nothing_moves(open_page: OpenPage
     page = open_page()
     asked = expect_cards(page, "base", "lora", "prompt-tuning")
     open_panel(page, "What if")
-    before = page.locator("#answers").bounding_box()
+    expect(page.locator(".probes")).to_be_visible()
+    before = top(page)
     page.get_by_role("button", name="Add a distracting sentence").click()
     expect(page.locator("#verdict .changed")).to_contain_text("Add a distracting sentence: ")
     row = page.locator(".probes tr", has_text="Add a distracting sentence")
@@ -85,7 +91,7 @@ def test_a_probe_shows_which_variants_flip_and_nothing_moves(open_page: OpenPage
     page.get_by_role("button", name="Run all five").click()
     expect(page.locator(".probes .badge")).to_have_count(15)
     expect(page.locator(".actions [role=status]")).to_contain_text("of 5 probes")
-    assert page.locator("#answers").bounding_box() == before
+    assert top(page) == before
     page.get_by_role("button", name="Back to the text as asked").click()
     expect(page.get_by_role("textbox", name="Passage", exact=True)).to_have_value(FIRST.passage)
     expect(page.get_by_role("button", name="Back to the text as asked")).to_be_disabled()

@@ -138,7 +138,7 @@ def test_the_table_of_probes_says_which_variants_flip() -> None:
     table = what_if.table(made, LABELS)
     assert table.count('class="badge flip"') == table.count('class="badge same"') == 1
     assert "Flips</span> <span" in table
-    assert '<span class="given" dir="auto">Rouen</span>' in table
+    assert '<span class="given" dir="auto" title="Rouen">Rouen</span>' in table
     assert "1 of 1 probe flips a variant." in table
     assert re.findall(r'data-pick="(\w+)" aria-pressed="true"', table) == ["case"]
     assert what_if.note(made) == "Change case: Base flips; LoRA keeps its answer."

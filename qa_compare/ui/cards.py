@@ -47,7 +47,7 @@ def duration(milliseconds: float) -> str:
 def verdict(comparison: Comparison, gold: Sequence[Answer] = (), changed: str = "") -> str:
     """Who agrees with whom, the gold answers where they are known, what changed, and what to know about the run."""
     long = " long" if len(comparison.agreement) > 160 else ""
-    lines = [f'<p class="agreement{long}" dir="auto">{text(comparison.agreement)}</p>']
+    lines: list[str] = []
     if gold:
         texts = list(dict.fromkeys(answer.text for answer in gold))
         label = "Gold answer" if len(texts) == 1 else "Gold answers"
@@ -57,7 +57,8 @@ def verdict(comparison: Comparison, gold: Sequence[Answer] = (), changed: str = 
         lines.append('<p class="note">No gold answer is known for this text, so nobody is marked right or wrong.</p>')
     lines += [f'<p class="note changed">{text(changed)}</p>'] * bool(changed)
     lines += [f'<p class="note warning">{text(warning)}</p>' for warning in comparison.warnings]
-    return f'<div class="verdict">{"".join(lines)}</div>'
+    agreement = f'<p class="agreement{long}" dir="auto">{text(comparison.agreement)}</p>'
+    return f'<div class="verdict">{agreement}<div class="notes">{"".join(lines)}</div></div>'
 
 
 def failure(message: str) -> str:

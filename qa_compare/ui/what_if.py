@@ -143,9 +143,10 @@ def _cell(label: str, inner: str) -> str:
 def _outcome(change: Change) -> str:
     words = {"same": ("=", "Keeps"), "flip": ("⇄", "Flips")}
     icon, word = words[change.kind]
-    given = f'<span class="given" dir="auto">{cards.text(change.after)}</span> ' if change.kind == "flip" else ""
+    after = cards.text(change.after)
+    given = f' <span class="given" dir="auto" title="{after}">{after}</span>' if change.kind == "flip" else ""
     points = f"{change.points:+d}".replace("-", "−") if change.points else "±0"
     return (
-        f'<span class="badge {change.kind}"><span aria-hidden="true">{icon}</span> {word}</span> {given}'
-        f'<span class="share">{cards.percent(change.confidence_after)} ({points})</span>'
+        f'<span class="badge {change.kind}"><span aria-hidden="true">{icon}</span> {word}</span> '
+        f'<span class="share">{cards.percent(change.confidence_after)} ({points})</span>{given}'
     )
