@@ -53,7 +53,7 @@ class Comparison:
             return "The two disagree." if answering == 2 else f"All {_count(answering)} differ."
         parts = []
         for group in sorted(groups.values(), key=len, reverse=True):
-            names = _join([answer.label for answer in group])
+            names = join([answer.label for answer in group])
             parts.append(f"{names} {'agree on' if len(group) > 1 else 'says'} “{group[0].answer}”")
         return "; ".join(parts) + "."
 
@@ -87,5 +87,6 @@ def _count(number: int) -> str:
     return {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}.get(number, str(number))
 
 
-def _join(names: list[str]) -> str:
+def join(names: list[str]) -> str:
+    """ "A", "A and B", "A, B and C"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -67,5 +67,5 @@ def as_csv(table: Table, rows: Iterable[int]) -> str:
 
 
 def safe(cell: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula."""
+    """The cell, with a ' before a text that a spreadsheet would take for a formula."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -14,9 +14,11 @@ from qa_compare.comparison import Comparison
 from qa_compare.engine import Engine, check
 from qa_compare.errors import UserError
 from qa_compare.examples import Answer, Example
+from qa_compare.variants import Variant
 
 SAMPLE, SQUAD, UPLOAD = "sample", "squad", "upload"
 MAX_UPLOAD = 20 * 2**20  # bytes
+MIN_VARIANTS, MAX_VARIANTS = 2, 6  # side by side
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Service:
         self.engines = dict(engines)
         self.backbone = backbone
         self.squad = squad
-        self._warm: set[str] = set()
+        self._warm: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
     @property
@@ -94,23 +96,57 @@ class Service:
             return Availability(name, False, broken[0] or "")
         return Availability(name, True, engine.source.description)
 
-    def compare(self, passage: str, question: str, backbone: str | None = None) -> Comparison:
-        """What the backbone's variants answer.
+    def engine(self, backbone: str) -> Engine:
+        """The backbone's engine. Raises UserError with the names there are."""
+        if backbone not in self.engines:
+            raise UserError(f"unknown backbone {backbone!r}: there are {', '.join(self.engines)}")
+        return self.engines[backbone]
+
+    def choices(self, backbone: str) -> list[Variant]:
+        """The variants that can be columns: all whose weights are at hand, and those that say what is wrong with them.
 
         Raises:
-            UserError: an empty or too long passage or question, or a backbone whose weights are not at hand.
+            UserError: an unknown backbone.
+        """
+        return [variant for variant in self.engine(backbone).variants if variant.shipped or variant.problem]
+
+    def shown(self, backbone: str, variants: Sequence[str] = ()) -> tuple[str, ...]:
+        """The names of the variants to show, each once: those asked for or, without any, those shown by default.
+
+        Raises:
+            UserError: an unknown backbone or variant, fewer than two of those there are, or more than six.
+        """
+        if not variants:
+            return self.engine(backbone).default_variants
+        known = [variant.name for variant in self.choices(backbone)]
+        chosen = tuple(dict.fromkeys(variants))
+        if unknown := [name for name in chosen if name not in known]:
+            raise UserError(f"unknown variant {unknown[0]!r} of {backbone}: there are {', '.join(known)}")
+        if not min(MIN_VARIANTS, len(known)) <= len(chosen) <= MAX_VARIANTS:
+            raise UserError(f"Two to six variants are compared, not {len(chosen)}.")
+        return chosen
+
+    def compare(
+        self, passage: str, question: str, backbone: str | None = None, variants: Sequence[str] = ()
+    ) -> Comparison:
+        """What the backbone's variants answer, in the order asked for; without names, those shown by default.
+
+        Raises:
+            UserError: an unknown backbone or variant, too few or too many, an empty or too long passage or question, or
+                a backbone whose weights are not at hand.
         """
         name = backbone or self.backbone
-        engine = self.engines[name]
+        engine = self.engine(name)
+        chosen = self.shown(name, variants)
         check(passage, question)
         if "located" not in vars(engine) and not (weights := backbones.availability(name)).ready:
             raise UserError(weights.detail)
         with self._lock:
-            if name not in self._warm:
+            if cold := [one for one in chosen if (name, one) not in self._warm]:
                 # a first pass also pays for loading and warming up, which would count as the first column's time
-                engine.compare("Warming up.", "What is this?")
-                self._warm.add(name)
-        return engine.compare(passage, question)
+                engine.compare("Warming up.", "What is this?", cold)
+                self._warm.update((name, one) for one in cold)
+        return engine.compare(passage, question, chosen)
 
 
 @cache

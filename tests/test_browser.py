@@ -118,7 +118,7 @@ def test_random_asks_another_question(open_page: OpenPage, monkeypatch: pytest.M
     page = open_page()
     expect_answers(page, sample()[0].passage)
     other = sample()[-1]
-    monkeypatch.setattr("qa_compare.ui.compare.random.choice", lambda _examples: other)
+    monkeypatch.setattr("qa_compare.chance.random.choice", lambda _examples: other)
     page.get_by_role("button", name="Random").click()
     expect(question_box(page)).to_have_value(other.question)
     expect_answers(page, other.passage)

@@ -11,9 +11,12 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from qa_compare.chance import ANY
 from qa_compare.examples import sample
+from qa_compare.history import Session
+from qa_compare.inspection import Inspector
 from qa_compare.service import SAMPLE, SQUAD, UPLOAD, Service
-from qa_compare.ui import compare, page
+from qa_compare.ui import compare, compare_open, page
 from tests import tiny
 from tests.conftest import BACKBONE, SHIPPED
 
@@ -23,9 +26,14 @@ QUESTION = "Where does the Seine rise?"
 Compare = Callable[[str, str], dict[str, Any]]
 
 
+def answer(service: Service, backbone: str, number: str | None, passage: str, question: str) -> list[Any]:
+    """What a visitor's first question about the sample brings."""
+    return compare.answer(service, backbone, (), SAMPLE, "", number, passage, question, Session())
+
+
 def test_a_question_of_a_source_is_answered_and_marked(service: Service) -> None:
     first = sample()[0]
-    verdict, cards = compare.answer(service, BACKBONE, SAMPLE, "", first.id, first.passage, first.question)
+    verdict, cards, *_ = answer(service, BACKBONE, first.id, first.passage, first.question)
     assert "Gold answer" in verdict
     assert re.findall(r'data-variant="([^"]+)"', cards) == list(SHIPPED)
     assert cards.count('class="badge') == 3
@@ -33,7 +41,7 @@ def test_a_question_of_a_source_is_answered_and_marked(service: Service) -> None
 
 @pytest.mark.parametrize("number", [None, sample()[0].id, "unknown"])
 def test_a_text_of_ones_own_is_answered_and_not_marked(service: Service, number: str | None) -> None:
-    verdict, cards = compare.answer(service, BACKBONE, SAMPLE, "", number, PASSAGE, QUESTION)
+    verdict, cards, *_ = answer(service, BACKBONE, number, PASSAGE, QUESTION)
     assert "No gold answer" in verdict
     assert cards.count("mark class") == 3
     assert "badge" not in cards
@@ -51,7 +59,8 @@ def test_a_text_of_ones_own_is_answered_and_not_marked(service: Service, number:
 def test_what_cannot_be_answered_gets_one_sentence_and_empty_cards(
     service: Service, backbone: str, passage: str, question: str, sentence: str
 ) -> None:
-    verdict, cards = compare.answer(service, backbone, SAMPLE, "", None, passage, question)
+    verdict, cards, *others = answer(service, backbone, None, passage, question)
+    assert all(skipped(one) for one in others)
     assert sentence in verdict
     assert verdict.count("<p") == 1
     assert cards.count("<article") == len(service.engines[backbone].default_variants)
@@ -60,7 +69,7 @@ def test_what_cannot_be_answered_gets_one_sentence_and_empty_cards(
 
 def test_a_source_opens_with_its_first_question(service: Service) -> None:
     first = sample()[0]
-    _, _, article, number, passage, question, status = compare.open_source(service, SAMPLE, "", "gone", "gone")
+    _, _, article, number, passage, question, status = compare_open.open_source(service, SAMPLE, "")
     assert (article["value"], number["value"], passage, question) == (
         first.title,
         first.id,
@@ -72,7 +81,7 @@ def test_a_source_opens_with_its_first_question(service: Service) -> None:
 
 
 def test_a_source_that_cannot_be_had_leaves_the_text_and_says_why(service: Service) -> None:
-    _, _, article, number, passage, question, status = compare.open_source(service, SQUAD, "", None, None)
+    _, _, article, number, passage, question, status = compare_open.open_source(service, SQUAD, "")
     assert article["choices"] == number["choices"] == []
     assert skipped(passage)
     assert skipped(question)
@@ -83,19 +92,20 @@ def test_a_source_that_cannot_be_had_leaves_the_text_and_says_why(service: Servi
 def test_an_article_opens_with_its_first_question_and_a_question_as_it_is(service: Service) -> None:
     last = sample()[-1]
     first_of_it = next(one for one in sample() if one.title == last.title)
-    assert compare.open_article(service, SAMPLE, "", last.title, None)[5] == first_of_it.question
-    assert compare.open_question(service, SAMPLE, "", last.title, last.id)[4:6] == [last.passage, last.question]
+    assert compare_open.open_article(service, SAMPLE, "", last.title)[5] == first_of_it.question
+    assert compare_open.open_question(service, SAMPLE, "", last.id)[4:6] == [last.passage, last.question]
 
 
 def test_random_opens_some_question_of_the_source(service: Service) -> None:
-    opened = {compare.open_any(service, SAMPLE, "", None, None)[3]["value"] for _ in range(20)}
+    inspector = Inspector(service)
+    opened = {compare_open.open_any(inspector, ANY, BACKBONE, [], SAMPLE, "", None)[3]["value"] for _ in range(20)}
     assert len(opened) > 1
     assert opened <= {one.id for one in sample()}
 
 
 def test_an_uploaded_file_joins_the_sources(service: Service, squad_file: Path) -> None:
     first = tiny.examples(1)[0]
-    source, uploaded, article, number, passage, question, _ = compare.open_file(service, str(squad_file))
+    source, uploaded, article, number, passage, question, _ = compare_open.open_file(service, str(squad_file))
     assert (source["value"], source["choices"][-1]) == (UPLOAD, (squad_file.name, UPLOAD))
     assert uploaded == str(squad_file)
     assert (article["value"], number["value"], passage, question) == (
@@ -104,7 +114,7 @@ def test_an_uploaded_file_joins_the_sources(service: Service, squad_file: Path) 
         first.passage,
         first.question,
     )
-    assert compare.open_question(service, UPLOAD, uploaded, None, "q1")[4] == tiny.examples(2)[1].passage
+    assert compare_open.open_question(service, UPLOAD, uploaded, "q1")[4] == tiny.examples(2)[1].passage
     assert len(service.sources) == 2  # no other visitor sees it
 
 
@@ -126,7 +136,7 @@ def test_a_file_that_cannot_be_read_changes_nothing_and_says_why(
 ) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    *others, status = compare.open_file(service, str(path))
+    *others, status = compare_open.open_file(service, str(path))
     assert all(skipped(one) for one in others)
     assert 'role="alert"' in status
     assert sentence in status
@@ -135,7 +145,7 @@ def test_a_file_that_cannot_be_read_changes_nothing_and_says_why(
 def test_rows_that_were_left_out_are_told(service: Service, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("passage,question\nRome is big.,What is big?\n,Who?\n", encoding="utf-8")
-    assert "1 question in 1 article; left out line 3" in compare.open_file(service, str(path))[6]
+    assert "1 question in 1 article; left out line 3" in compare_open.open_file(service, str(path))[6]
 
 
 def skipped(update: Any) -> bool:
@@ -233,15 +243,35 @@ def over_http(served: str, *data: Any) -> tuple[str, Any]:
 
 def test_half_a_surrogate_pair_is_answered(served: str) -> None:
     passage = "The Seine \ud83d rises in Burgundy."
-    kind, [result] = over_http(served, passage, "Where\udfff does it rise?")
+    kind, [result] = over_http(served, passage, "Where\udfff does it rise?", None)
     assert kind == "complete"
     expect_spans(result, passage)
 
 
 @pytest.mark.parametrize("value", [None, 5, ["a"], {"a": 1}])
 def test_what_is_no_text_is_refused_in_a_sentence(served: str, value: Any) -> None:
-    kind, error = over_http(served, value, QUESTION)
+    kind, error = over_http(served, value, QUESTION, None)
     assert (kind, error["error"]) == ("error", "The passage is not a text.")
+
+
+def test_the_endpoint_answers_with_the_variants_asked_for_in_their_order(served: str) -> None:
+    kind, [result] = over_http(served, PASSAGE, QUESTION, ["lora", "base"])
+    assert (kind, [one["variant"] for one in result["variants"]]) == ("complete", ["lora", "base"])
+
+
+@pytest.mark.parametrize(
+    ("variants", "sentence"),
+    [
+        ("lora", "The variants are not a list of names."),
+        ([1, 2], "The variants are not a list of names."),
+        (["lora"], "Two to six variants are compared, not 1."),
+        (["lora", "gone"], f"unknown variant 'gone' of {BACKBONE}: there are {', '.join(SHIPPED)}"),
+    ],
+)
+def test_the_endpoint_refuses_variants_in_a_sentence(served: str, variants: Any, sentence: str) -> None:
+    kind, error = over_http(served, PASSAGE, QUESTION, variants)
+    assert kind == "error"
+    assert error["error"].startswith(sentence)
 
 
 def test_the_readmes_example_runs(served: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -166,7 +166,7 @@ def test_the_first_answer_on_a_backbone_is_preceded_by_one_that_is_not_timed(
     made: Service, river: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(river, "compare", lambda passage, question: asked.append(question))
+    monkeypatch.setattr(river, "compare", lambda _passage, question, _variants: asked.append(question))
     made.compare(PASSAGE, QUESTION)
     made.compare(PASSAGE, QUESTION, "river")
     assert asked == ["What is this?", QUESTION, QUESTION]

@@ -21,6 +21,7 @@ _PICTURES |= dict.fromkeys(range(0xD800, 0xE000), 0xFFFD)
 _NO_BAR = (
     '<div class="confidence"><span class="label">Confidence</span><span class="bar" aria-hidden="true"></span></div>'
 )
+_NO_CHANGE = '<p class="change"></p>'
 _NO_ROW = '<li aria-hidden="true"><span class="bar"></span></li>'
 _ICONS = {"exact": "✓", "partial": "≈", "wrong": "✕"}
 
@@ -57,10 +58,10 @@ def duration(milliseconds: float) -> str:
     return f"{milliseconds:.0f} ms" if milliseconds < 999.5 else f"{milliseconds / 1000:.1f} s"
 
 
-def verdict(comparison: Comparison, gold: Sequence[Answer] = ()) -> str:
-    """Who agrees with whom, the gold answers where they are known, and what to know about the run."""
+def verdict(comparison: Comparison, gold: Sequence[Answer] = (), changed: str = "") -> str:
+    """Who agrees with whom, the gold answers where they are known, what changed, and what to know about the run."""
     long = " long" if len(comparison.agreement) > 160 else ""
-    lines = [f'<p class="agreement{long}" dir="auto">{text(comparison.agreement)}</p>']
+    lines: list[str] = []
     if gold:
         texts = list(dict.fromkeys(answer.text for answer in gold))
         label = "Gold answer" if len(texts) == 1 else "Gold answers"
@@ -68,8 +69,10 @@ def verdict(comparison: Comparison, gold: Sequence[Answer] = ()) -> str:
         lines.append(f'<p class="note">{label}: {marks}</p>')
     else:
         lines.append('<p class="note">No gold answer is known for this text, so nobody is marked right or wrong.</p>')
+    lines += [f'<p class="note changed">{text(changed)}</p>'] * bool(changed)
     lines += [f'<p class="note warning">{text(warning)}</p>' for warning in comparison.warnings]
-    return f'<div class="verdict">{"".join(lines)}</div>'
+    agreement = f'<p class="agreement{long}" dir="auto">{text(comparison.agreement)}</p>'
+    return f'<div class="verdict">{agreement}<div class="notes">{"".join(lines)}</div></div>'
 
 
 def failure(message: str) -> str:
@@ -91,10 +94,19 @@ def _sentence(message: str) -> str:
     return message if message.endswith((".", "!", "?", "…")) else f"{message}."
 
 
-def answers(comparison: Comparison, gold: Sequence[Answer] = (), shown: Mapping[str, Shown] | None = None) -> str:
-    """One equal card a variant; `shown` has, by variant, what takes the place of the passage with its answer marked."""
-    given = shown or {}
-    return _row(_card(answer, comparison.passage, gold, given.get(answer.variant)) for answer in comparison.answers)
+def answers(
+    comparison: Comparison,
+    gold: Sequence[Answer] = (),
+    shown: Mapping[str, Shown] | None = None,
+    changes: Mapping[str, str] | None = None,
+) -> str:
+    """One equal card a variant. By variant, `shown` has what takes the place of the passage with its answer marked, and
+    `changes` the line of HTML that says what became of its answer."""
+    given, told = shown or {}, changes or {}
+    return _row(
+        _card(one, comparison.passage, gold, given.get(one.variant), told.get(one.variant, ""))
+        for one in comparison.answers
+    )
 
 
 def pending() -> str:
@@ -110,19 +122,21 @@ def waiting(variants: Iterable[tuple[str, str]]) -> str:
 
 def _row(cards: Iterable[str]) -> str:
     made = list(cards)
-    return f'<div class="cards" style="--columns:{min(max(len(made), 1), 3)}">{"".join(made)}</div>'
+    return f'<div class="cards" style="--columns:{ {1: 1, 2: 2, 4: 2}.get(len(made), 3) }">{"".join(made)}</div>'
 
 
-def _frame(name: str, label: str, time: str, answer: str, passage: str, candidates: str, bar: str = _NO_BAR) -> str:
+def _frame(
+    name: str, label: str, time: str, answer: str, passage: str, candidates: str, bar: str = _NO_BAR, changed: str = ""
+) -> str:
     place = passage or '<div class="how"><div class="passage"></div></div>'
     return (
         f'<article class="card" style="{theme.style(name)}" data-variant="{text(name)}" aria-label="{text(label)}">'
         f'<header><h2>{text(label)}</h2><span class="time">{time}</span></header>'
-        f"{answer}{bar}{place}{candidates}</article>"
+        f"{answer}{bar}{changed or _NO_CHANGE}{place}{candidates}</article>"
     )
 
 
-def _card(answer: VariantAnswer, passage: str, gold: Sequence[Answer], shown: Shown | None) -> str:
+def _card(answer: VariantAnswer, passage: str, gold: Sequence[Answer], shown: Shown | None, changed: str) -> str:
     prediction = answer.prediction
     if prediction is None or not prediction.candidates:
         reason = answer.problem or "It found no answer: the passage holds no word."
@@ -150,6 +164,7 @@ def _card(answer: VariantAnswer, passage: str, gold: Sequence[Answer], shown: Sh
         place,
         _candidates(prediction.candidates),
         f'<div class="confidence"><span class="label">Confidence</span>{_bar(best.confidence)}</div>',
+        changed,
     )
 
 

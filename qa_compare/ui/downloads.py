@@ -1,4 +1,4 @@
-"""Files that a visitor asks for: written into the folder that Gradio serves, and fetched by the page at once."""
+"""Files made for a visitor, in a folder that Gradio serves and that nobody can name without knowing the content."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def saved(data: bytes, name: str) -> str:
     with atomic(path) as beside:
         beside.write_bytes(data)
     return str(path)
+
+
+def saved_text(text: str, name: str) -> str:
+    """The same for a text; a table says that it is UTF-8, or spreadsheets read the letters of other languages wrongly."""
+    return saved(text.encode("utf-8-sig" if name.endswith(".csv") else "utf-8", "replace"), name)
 
 
 def hidden(name: str) -> gr.DownloadButton:

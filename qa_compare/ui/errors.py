@@ -17,7 +17,7 @@ from qa_compare.error_kinds import KINDS
 from qa_compare.inspection import Inspector
 from qa_compare.service import SAMPLE
 from qa_compare.slices import ANSWER_LENGTHS, PASSAGE_LENGTHS, QUESTION_WORDS
-from qa_compare.ui import compare, downloads, errors_view, scripts, states
+from qa_compare.ui import compare, compare_open, downloads, errors_view, scripts, states
 from qa_compare.ui import errors_handlers as handlers
 from qa_compare.ui.stopping import ANSWERS, Tasks
 
@@ -122,7 +122,7 @@ def _wire_question(parts: _Parts, put: gr.Button, question: Components, tabs: gr
     picked = [parts.outcome, *parts.place]
     for one in (outcomes, table):
         parts.show(one.click(_picked, picked, picked, **_PRIVATE))
-    there = put.click(partial(compare.open_elsewhere, parts.inspector.service), question, opened.shown, **_PRIVATE)
+    there = put.click(partial(compare_open.open_elsewhere, parts.inspector.service), question, opened.shown, **_PRIVATE)
     there.then(lambda: gr.Tabs(selected="compare"), None, tabs, **_PRIVATE).then(**opened.ask)
 
 

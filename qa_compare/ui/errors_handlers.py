@@ -15,8 +15,8 @@ from qa_compare.errors import UserError
 from qa_compare.inspection import AT_ONCE, Inspector, View, Wanted
 from qa_compare.rows_export import as_csv, as_json
 from qa_compare.service import UPLOAD
-from qa_compare.ui import cards, compare, errors_view, states
-from qa_compare.ui.downloads import saved
+from qa_compare.ui import cards, compare_open, errors_view, states
+from qa_compare.ui.downloads import saved_text
 
 NO_QUESTION = states.nothing("Choose a question in the table", "to see every variant's answer in its passage.")
 OPENING = states.nothing("Opening the questions…", "They stand here once the variants have answered them.")
@@ -117,7 +117,7 @@ def refresh(
         failed = cards.notice(str(error), failed=True)
         return [failed, *[gr.skip()] * 4, states.told("&nbsp;"), *[gr.update(visible=False)] * 2]
     problems = "; ".join(dict.fromkeys([trouble, *view.problems] if trouble else view.problems))
-    note = cards.notice(problems, failed=True) if problems else cards.notice(compare.describe(view.questions))
+    note = cards.notice(problems, failed=True) if problems else cards.notice(compare_open.describe(view.questions))
     columns = view.table.columns if view.table else ()
     known = orders(view.table) if view.table else {}
     articles = [("Any", ""), *((title.replace("_", " "), title) for title in view.questions.by_title if title)]
@@ -180,9 +180,7 @@ def export(inspector: Inspector, kind: str, *values: Any) -> str:
         table, found = _selected(inspector, values)
     except UserError as error:
         raise gr.Error(str(error), print_exception=False) from error
-    # a byte order mark: without it, spreadsheets read the letters of other languages wrongly
-    data = as_csv(table, found).encode("utf-8-sig") if kind == "csv" else as_json(table, found).encode()
-    return saved(data, f"qa-compare-questions.{kind}")
+    return saved_text((as_csv if kind == "csv" else as_json)(table, found), f"qa-compare-questions.{kind}")
 
 
 def _selected(inspector: Inspector, values: Sequence[Any]) -> tuple[Table, Rows]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -45,14 +45,20 @@ class Bar:
     says: str
 
 
-def answers(engine: Engine, comparison: Comparison, gold: Sequence[Answer] = (), view: str = ANSWER) -> str:
-    """The legend and one card a variant. Only what the view shows is computed."""
+def answers(
+    engine: Engine,
+    comparison: Comparison,
+    gold: Sequence[Answer] = (),
+    view: str = ANSWER,
+    changes: Mapping[str, str] | None = None,
+) -> str:
+    """The legend and one card a variant, `changes` as in `cards.answers`. Only what the view shows is computed."""
     shown: dict[str, Shown] = {}
     if view != ANSWER:
         answered = {one.variant: one for one in comparison.answers if one.prediction and one.prediction.candidates}
         told = explain(engine, comparison.passage, comparison.question, [*answered], importance=view == IMPORTANCE)
         shown = {name: show(comparison, answered[name], cards.places(gold), found) for name, found in told.items()}
-    return legend(view) + cards.answers(comparison, gold, shown)
+    return legend(view) + cards.answers(comparison, gold, shown, changes)
 
 
 def waiting(variants: Iterable[tuple[str, str]], view: str = ANSWER) -> str:

@@ -39,7 +39,7 @@ def build_page(service: Service) -> gr.Blocks:
                 note = gr.HTML(about, elem_id="backbone-note", apply_default_css=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Compare", id="compare"):
-                opened = compare.build(page, service, backbone, BUSY)
+                opened = compare.build(page, inspector, backbone, BUSY)
             with gr.Tab("Metrics", id="metrics") as metrics_tab:
                 metrics.build(service, backbone, metrics_tab)
             with gr.Tab("Training curves", id="curves") as curves_tab:
@@ -48,7 +48,7 @@ def build_page(service: Service) -> gr.Blocks:
                 errors.build(page, inspector, backbone, errors_tab, tabs, opened)
             with gr.Tab("Batch", id="batch"):
                 batch.build(page, batches, backbone)
-        backbone.input(
+        backbone.change(
             partial(backbone_note, service), backbone, note, api_visibility="private", show_progress="hidden"
         )
         api(partial_api(service), api_name="compare", concurrency_id="models", concurrency_limit=1)
@@ -87,12 +87,13 @@ def backbone_note(service: Service, name: str) -> str:
 def partial_api(service: Service) -> Any:
     """The function behind `/compare`."""
 
-    def compare(passage: str, question: str) -> dict[str, Any]:
-        """Answer one question about one passage with every variant of the default backbone.
+    def compare(passage: str, question: str, variants: list[str] | None = None) -> dict[str, Any]:
+        """Answer one question about one passage with variants of the default backbone.
 
         Parameters:
             passage: the text to search, up to 200,000 characters
             question: one question about it, up to 2,000 characters, of which 64 tokens are read
+            variants: two to six of them by name, such as ["lora", "base"], in that order; those of the page if left out
         Returns:
             question, agreement (one sentence), warnings, and variants: each with variant, label, answer, start, end,
             confidence (0 to 1), latency_ms, candidates (the five best) and problem
@@ -100,8 +101,10 @@ def partial_api(service: Service) -> Any:
         for name, value in (("passage", passage), ("question", question)):
             if not isinstance(value, str):  # whatever JSON brings
                 raise gr.Error(f"The {name} is not a text.", print_exception=False)
+        if variants is not None and not (isinstance(variants, list) and all(isinstance(one, str) for one in variants)):
+            raise gr.Error("The variants are not a list of names.", print_exception=False)
         try:
-            return service.compare(passage, question).as_dict()
+            return service.compare(passage, question, variants=variants or ()).as_dict()
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

@@ -1,0 +1,162 @@
+"""What is seldom used on the Compare tab, in a slim row: what if, variants, history, link. Components and wiring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from qa_compare.asking import Asked, again
+from qa_compare.errors import UserError
+from qa_compare.history import Session
+from qa_compare.service import MAX_VARIANTS, MIN_VARIANTS, Service
+from qa_compare.ui import cards, compare_history, compare_open, downloads, link_button, scripts, what_if
+
+_PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+_HOW_MANY = "Two to six can be compared. Each keeps its place among the cards."
+Components = list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The row's components that events read or write."""
+
+    probes: gr.HTML
+    variants: gr.CheckboxGroup
+    note: gr.HTML
+    panel: gr.Accordion
+    history: gr.HTML
+    exports: dict[str, gr.Button]
+    clear: gr.Button
+    file: gr.DownloadButton
+    link: gr.HTML
+
+
+def build(service: Service) -> Tools:
+    """Panels that are closed at first, side by side."""
+    with gr.Row(elem_id="tools"):
+        with gr.Accordion("What if", open=False, elem_classes="tool"):
+            probes = _html(what_if.table(Session(), labels(service, service.backbone)), "probes", scripts.PICK)
+        with gr.Accordion("Variants", open=False, elem_classes="tool"), gr.Column(elem_id="variants"):
+            choices = compare_open.variants(service, service.backbone)
+            variants = gr.CheckboxGroup(**choices, label="Variants shown side by side")
+            note = _html(cards.notice(_HOW_MANY), "variants-note", scripts.SPEAK)
+        with gr.Accordion(compare_history.label(Session()), open=False, elem_classes="tool") as panel:
+            history = _html(compare_history.table(Session()), "history", scripts.PICK)
+            with gr.Row(elem_id="history-actions"):
+                _html(cards.notice(compare_history.ABOUT), "history-about", "")
+                exports = {kind: gr.Button(f"Export {kind.upper()}", size="md", scale=0) for kind in ("csv", "json")}
+                clear = gr.Button("Remove all", size="md", scale=0)
+        file = gr.DownloadButton(visible="hidden", elem_id="history-file")
+        link = _html(link_button.button(service, Session()), "link", link_button.COPY)
+    return Tools(probes, variants, note, panel, history, exports, clear, file, link)
+
+
+def _html(value: str, name: str, script: str) -> gr.HTML:
+    return gr.HTML(value, elem_id=name, js_on_load=script, apply_default_css=False)
+
+
+def wire(
+    service: Service, tools: Tools, asked: Components, state: Components, ask: dict[str, Any], busy: dict[str, Any]
+) -> None:
+    """`asked` are the controls of a question and the session; `state` are those that a run opens again."""
+    backbone, variants, *_, passage, question, session = asked
+    # a visitor's events change the session one after the other
+    busy = {**_PRIVATE, **busy, "trigger_mode": "multiple"}
+    tools.probes.click(_probe(service), asked, [passage, question, session, tools.probes], **busy).then(**ask)
+    choices = [backbone, variants, session]
+    backbone.input(partial(kept_variants, service), choices[:2], variants, **_PRIVATE).then(**ask)
+    variants.input(partial(few_or_many, service), choices, [variants, tools.note], **_PRIVATE).then(**ask)
+    runs = [session, tools.history, tools.panel]
+    tools.history.select(_reopen(service), session, state, **busy).then(**ask)
+    tools.history.delete(_remove, session, runs, **busy)
+    tools.clear.click(partial(removed, compare_history.EVERY), session, runs, **busy)
+    for kind, button in tools.exports.items():
+        made = button.click(partial(exported, kind), session, tools.file, **_PRIVATE)
+        made.success(None, js=downloads.fetch("history-file"), **_PRIVATE)
+
+
+# Gradio gives the event to a parameter of that type, and looks for one in functions alone, not in a `partial`
+def _probe(service: Service) -> Callable[..., Iterator[list[Any]]]:
+    def probe(event: gr.EventData, *values: Any) -> Iterator[list[Any]]:
+        *controls, session = values
+        asked = asked_of(*controls)
+        shown = labels(service, asked.backbone, asked.variants)
+        yield from what_if.pick(service, str(event._data["pick"]), asked, session, shown)
+
+    return probe
+
+
+def _reopen(service: Service) -> Callable[..., list[Any]]:
+    def reopen(event: gr.EventData, session: Session) -> list[Any]:
+        return reopened(service, str(event._data["pick"]), session)
+
+    return reopen
+
+
+def _remove(event: gr.EventData, session: Session) -> list[Any]:
+    return removed(str(event._data["pick"]), session)
+
+
+def asked_of(
+    backbone: str,
+    variants: Sequence[str],
+    source: str,
+    uploaded: str,
+    number: str | None,
+    passage: str,
+    question: str,
+) -> Asked:
+    """What the controls ask."""
+    return Asked(backbone, tuple(variants), source, uploaded, number or "", passage, question)
+
+
+def labels(service: Service, backbone: str, variants: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Name and label of each variant that is shown for a backbone."""
+    engine = service.engines[backbone]
+    return [(name, engine.variant(name).label) for name in variants or engine.default_variants]
+
+
+def kept_variants(service: Service, backbone: str, variants: Sequence[str]) -> Any:
+    """The choice among another backbone's variants: those of the same names, if there are two or more."""
+    known = [one.name for one in service.choices(backbone)]
+    kept = [name for name in variants if name in known]
+    return gr.update(**compare_open.variants(service, backbone, kept if len(kept) >= MIN_VARIANTS else ()))
+
+
+def few_or_many(service: Service, backbone: str, variants: Sequence[str], session: Session) -> list[Any]:
+    """(choice, note): a choice of too few or too many is taken back."""
+    try:
+        if not variants:
+            raise UserError("One variant at least must stay")
+        service.shown(backbone, variants)
+    except UserError:
+        before = session.shown.variants if session.shown and session.shown.backbone == backbone else ()
+        kept = compare_open.variants(service, backbone, before)
+        few = len(variants) < MIN_VARIANTS
+        told = f"At least {MIN_VARIANTS} variants are compared" if few else f"At most {MAX_VARIANTS} fit side by side"
+        return [gr.update(**kept), cards.notice(f"{told}: the choice stays as it was", failed=True)]
+    return [gr.skip(), cards.notice(_HOW_MANY)]
+
+
+def reopened(service: Service, number: str, session: Session) -> list[Any]:
+    """The controls as they stood in a run."""
+    run = session.run(int(number))
+    return compare_open.open_asked(service, again(run)) if run else [gr.skip()] * compare_open.CONTROLS
+
+
+def removed(number: str, session: Session) -> list[Any]:
+    """(session, history, its panel) without a run, or without any."""
+    session = compare_history.remove(session, number)
+    return [session, compare_history.table(session), gr.update(label=compare_history.label(session))]
+
+
+def exported(kind: str, session: Session) -> str:
+    """The path of the file."""
+    try:
+        return compare_history.export(kind, session)
+    except UserError as error:
+        raise gr.Error(str(error), print_exception=False) from error
