@@ -210,7 +210,7 @@ def test_every_class_that_the_cards_use_has_a_style() -> None:
 def test_what_changed_stands_in_its_variants_card_and_above_the_cards() -> None:
     comparison = Comparison(PASSAGE, "?", (answered("base", "Paris"), answered("lora", "Paris")))
     name = comparison.answers[-1].variant
-    shown = cards.answers(comparison, (), {name: '<p class="change same">Same</p>'})
+    shown = cards.answers(comparison, changes={name: '<p class="change same">Same</p>'})
     assert shown.count('<p class="change"></p>') == len(comparison.answers) - 1
     assert shown.index(f'data-variant="{name}"') < shown.index('<p class="change same">Same</p>')
     assert '<p class="note changed">A &lt;b&gt; flips.</p>' in cards.verdict(comparison, (), "A <b> flips.")

@@ -26,7 +26,7 @@ def saved(data: bytes, name: str) -> str:
 
 
 def saved_text(text: str, name: str) -> str:
-    """The same for a text; a table says that it is UTF-8, or spreadsheets read the letters of other languages wrongly."""
+    """The same for a text; a table says that it is UTF-8, or spreadsheets misread the letters of other languages."""
     return saved(text.encode("utf-8-sig" if name.endswith(".csv") else "utf-8", "replace"), name)
 
 

@@ -1,7 +1,7 @@
 """What runs in the browser beside a `gr.HTML`: given to it as `js_on_load`."""
 
-# a click anywhere in something that can be picked; a button in it brings the keyboard, and when the button is made anew it
-# keeps the focus
+# a click anywhere in something that can be picked; a button in it brings the keyboard, and, when it is made anew, keeps
+# the focus
 PICK = """
 let picked = '';
 element.addEventListener('click', event => {
