@@ -44,24 +44,31 @@ def open_file(path: str) -> Updates:
 def ready(batches: Batches, backbone: str, uploaded: str, names: Sequence[str], keep: bool) -> Updates:
     """(run button, hint): whether there is something to run, or what is missing."""
     availability = batches.service.readiness(backbone)
-    reason, words, total = "", "Run", 0
     if not availability.ready:
-        reason = f"Not ready: {availability.detail}"
-    elif not uploaded:
-        reason = "Choose a file first"
-    else:
+        return _not(f"Not ready: {availability.detail}")
+    if not uploaded:
+        return _not("Choose a file first")
+    try:
         found = check(Path(uploaded))
-        total = len(names) * len(found.examples)
-        words = f"Run {batch_view.count(len(names), 'variant')} on {batch_view.count(len(found.examples), 'question')}"
-        if not found.examples:
-            reason = "No row of the file can be used"
-        elif found.problems and not keep:
-            reason = "Mend the file, or leave the rows with problems out"
-        elif not names:
-            reason = "Choose a variant"
-        elif len(names) > MAX_COLUMNS:
-            reason = f"At most {MAX_COLUMNS} variants are run at once"
-    return [gr.update(value=words, interactive=not reason), cards.notice(reason or f"{total:,} answers in all")]
+    except UserError as error:  # an upload of yesterday is deleted
+        return _not(str(error))
+    reason = ""
+    if not found.examples:
+        reason = "No row of the file can be used"
+    elif found.problems and not keep:
+        reason = "Mend the file, or leave the rows with problems out"
+    elif not names:
+        reason = "Choose a variant"
+    elif len(names) > MAX_COLUMNS:
+        reason = f"At most {MAX_COLUMNS} variants are run at once"
+    count = len(found.examples)
+    words = f"Run {batch_view.count(len(names), 'variant')} on {batch_view.count(count, 'question')}"
+    hint = cards.notice(reason or f"{len(names) * count:,} answers in all")
+    return [gr.update(value=words, interactive=not reason), hint]
+
+
+def _not(reason: str) -> Updates:
+    return [gr.update(value="Run", interactive=False), cards.notice(reason)]
 
 
 def busy(*, stopping: bool = False) -> Updates:
