@@ -13,13 +13,17 @@ from qa_compare.backbones import ADAPTERS, BACKBONES
 from qa_compare.engine import Engine
 from qa_compare.errors import UserError
 from qa_compare.service import Service
-from qa_compare.serving import serve
+from qa_compare.temporary import choose
 
 
 def main() -> int:
     """Build the page and serve it until it is stopped. Returns the exit status."""
     options = parser().parse_args()
     try:
+        if said := choose():
+            print(f"app.py: {said}", file=sys.stderr)
+        from qa_compare.serving import serve  # imports Gradio, which reads its environment then
+
         engines = {name: Engine(name, adapters=options.adapters) for name in BACKBONES}
         asked = Engine(options.backbone, adapters=options.adapters, weights=options.weights, revision=options.revision)
         if options.backbone != "minilm-l6-qa" or options.weights or options.revision:

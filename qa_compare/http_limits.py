@@ -45,7 +45,9 @@ class Limits:
             return
         try:
             await self.app(scope, exchange.receive, exchange.send)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, OSError) and path.startswith(_UPLOAD):
+                await exchange.no_room()
             if not exchange.replaced:  # else Gradio only minds that the rest of the body never came
                 raise
 
@@ -92,6 +94,10 @@ class _Exchange:
         while self._more and self._taken < _THROWN_AWAY:
             await self._next()
         await self._replace(413, f"That is too large: at most {self.limit / 2**20:.0f} MB are read at once.")
+
+    async def no_room(self) -> None:
+        if not self._answered:
+            await self._replace(507, "Uploads are off on this server: it has no room for files.")
 
     async def come_again(self) -> None:
         waiting, seconds = self._busy()

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from qa_compare import request_log
 from qa_compare.errors import UserError
-from qa_compare.health import health
+from qa_compare.health import health, problems
 from qa_compare.http_limits import Limits
 from qa_compare.request_log import Rate, watch
 from qa_compare.service import Service
@@ -62,6 +62,8 @@ def serve(service: Service, *, host: str, port: int, chosen: Settings | None = N
     """
     chosen = settings() if chosen is None else chosen
     _log_to_stderr()
+    for problem in problems():
+        request_log.LOG.warning(problem)
     page = build_page(service)
     page.delete_cache = CLEANING
     watch(page, rate=Rate(chosen.rate) if chosen.rate else None, texts=chosen.log_texts)

@@ -179,15 +179,21 @@ def export(inspector: Inspector, kind: str, *values: Any) -> str:
     """The path of a file with all rows that meet the filter: `kind` is csv or json."""
     try:
         table, found = _selected(inspector, values)
+        return str(_written(kind, table, found))
     except UserError as error:
         raise gr.Error(str(error), print_exception=False) from error
+    except OSError as error:
+        raise gr.Error("Exports are off on this server: it has no room for files.", print_exception=False) from error
+
+
+def _written(kind: str, table: Table, found: Rows) -> Path:
     # a byte order mark: without it, spreadsheets read the letters of other languages wrongly
     data = as_csv(table, found).encode("utf-8-sig") if kind == "csv" else as_json(table, found).encode()
     folder = Path(get_upload_folder()) / hashlib.sha256(data).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"qa-compare-questions.{kind}"
     path.write_bytes(data)
-    return str(path)
+    return path
 
 
 def _selected(inspector: Inspector, values: Sequence[Any]) -> tuple[Table, Rows]:
