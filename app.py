@@ -13,19 +13,26 @@ from qa_compare.backbones import ADAPTERS, BACKBONES
 from qa_compare.engine import Engine
 from qa_compare.errors import UserError
 from qa_compare.service import Service
-from qa_compare.ui.page import build_page, launch_options
+from qa_compare.temporary import choose
 
 
 def main() -> int:
     """Build the page and serve it until it is stopped. Returns the exit status."""
     options = parser().parse_args()
     try:
+        if said := choose():
+            print(f"app.py: {said}", file=sys.stderr)
+        from qa_compare.serving import serve  # imports Gradio, which reads its environment then
+
         engines = {name: Engine(name, adapters=options.adapters) for name in BACKBONES}
         asked = Engine(options.backbone, adapters=options.adapters, weights=options.weights, revision=options.revision)
         if options.backbone != "minilm-l6-qa" or options.weights or options.revision:
             _ = asked.located  # what was asked for by name may be fetched, and is missed now rather than later
-        page = build_page(Service(engines | {asked.backbone: asked}, asked.backbone, options.squad))
-        page.launch(server_name=options.host, server_port=options.port, **launch_options())
+        serve(
+            Service(engines | {asked.backbone: asked}, asked.backbone, options.squad),
+            host=options.host,
+            port=options.port,
+        )
     except (UserError, OSError) as error:
         print(f"app.py: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

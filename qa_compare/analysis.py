@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qa_compare.error_kinds import KINDS
-from qa_compare.errors import UserError
+from qa_compare.errors import UserError, quoted
 from qa_compare.examples import Example
 from qa_compare.slices import slice_of
 
@@ -195,7 +195,9 @@ def _outcome(table: Table, key: str) -> Bools:
     if not key:
         return np.ones(len(table.examples), dtype=bool)
     if len(key) != len(table.columns) or set(key) - {"0", "1"}:
-        raise UserError(f"the outcome {key!r} is not a 1 (right) or 0 (wrong) for each of {len(table.columns)} columns")
+        raise UserError(
+            f"the outcome {quoted(key)} is not a 1 (right) or 0 (wrong) for each of {len(table.columns)} columns"
+        )
     return table.outcome == int(key, 2)
 
 
@@ -230,4 +232,4 @@ def _score(column: Column, sign: int, rows: Rows) -> Floats:
 
 
 def _unknown(what: str, value: Any, known: Sequence[str]) -> UserError:
-    return UserError(f"unknown {what} {value!r}: there are {', '.join(known)}")
+    return UserError(f"unknown {what} {quoted(value)}: there are {', '.join(known)}")

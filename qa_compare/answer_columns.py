@@ -13,13 +13,13 @@ from qa_compare.analysis import Column
 from qa_compare.error_kinds import KINDS, error_kind
 from qa_compare.errors import UserError
 from qa_compare.examples import Example
-from qa_compare.files import parse_json, read_bytes
+from qa_compare.files import parse_json
 from qa_compare.predictions import Prediction
 from qa_compare.scoring import score
+from qa_compare.uploads import read_upload
 from qa_compare.variants import Variant
 
 Floats = NDArray[np.float64]
-MAX_FILE = 20 * 2**20  # bytes
 
 
 def saved(variant: Variant, examples: Sequence[Example], fingerprint: str) -> Column | None:
@@ -50,9 +50,9 @@ def from_file(path: Path, examples: Sequence[Example]) -> Column:
     A question that is not in it counts as not answered. Its confidences are not known.
 
     Raises:
-        UserError: the file is larger than 20 MB, no such object, or for none of these questions.
+        UserError: the file is over the limits of an upload, no such object, or for none of these questions.
     """
-    answers = parse_json(read_bytes(path, MAX_FILE), path.name)
+    answers = parse_json(read_upload(path), path.name)
     if not isinstance(answers, dict) or not all(isinstance(text, str) for text in answers.values()):
         raise UserError(f"{path.name} is not a predictions file: it must be one JSON object, {{question id: answer}}")
     if not any(example.id in answers for example in examples):

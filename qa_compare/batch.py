@@ -22,14 +22,14 @@ from qa_compare.errors import OverLimit, UserError
 from qa_compare.examples import Example
 from qa_compare.inspection import MAX_COLUMNS
 from qa_compare.predictions import Prediction
-from qa_compare.readers import Problem, check_file
+from qa_compare.readers import Problem
 from qa_compare.records import Estimate
 from qa_compare.scoring import normalize_answer
-from qa_compare.service import MAX_UPLOAD, Service
+from qa_compare.service import Service
 from qa_compare.statistics import bootstrap
+from qa_compare.uploads import check_upload
 from qa_compare.variants import Variant
 
-MAX_QUESTIONS = 20_000
 _KEPT = 6  # files whose answers are kept in memory; 20,000 answers of a variant take some 10 MB
 
 
@@ -211,7 +211,7 @@ def check(path: Path) -> Checked:
         UserError: the file as a whole cannot be read, or is more than the page takes: then it names the command to use.
     """
     try:
-        found = check_file(path, limit_bytes=MAX_UPLOAD, limit_rows=MAX_QUESTIONS)
+        found = check_upload(path)
     except OverLimit as error:
         command = f"python -m qa_compare predict {shlex.quote(path.name)} --variant lora --output answers.json"
         raise UserError(f"{error}. Without a limit, it is answered by: {command}") from error

@@ -80,7 +80,7 @@ def _scorer(arguments: argparse.Namespace) -> BertScorer | None:
 def _scored(
     arguments: argparse.Namespace, engine: Engine, examples: list[Example], result: Pass, scorer: BertScorer | None
 ) -> Evaluation:
-    from qa_compare import evaluation
+    from qa_compare import evaluation, measured_weights
 
     with progress_bar(None, "BERTScore", unit="pairs", shown=scorer is not None) as progress:
         return evaluation.evaluate(
@@ -90,6 +90,7 @@ def _scored(
             temperature=engine.variant(arguments.variant).temperature,
             precision=engine.precision,
             scorer=scorer,
+            weights=measured_weights.weights(arguments.variant, engine.variants),
             progress=progress,
         )
 

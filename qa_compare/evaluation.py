@@ -45,12 +45,14 @@ def evaluate(
     temperature: float,
     precision: str,
     scorer: BertScorer | None = None,
+    weights: dict[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score a pass over `examples`; `name` is the data set's, `temperature` the one that the confidences are at.
 
-    Without a `scorer` there is no BERTScore; `progress` counts what it has scored. A question without a gold answer
-    scores 0. Intervals are 95 % percentile bootstraps over questions, 10,000 resamples, always of the same seed.
+    Without a `scorer` there is no BERTScore; `progress` counts what it has scored. `weights` is kept as it is. A
+    question without a gold answer scores 0. Intervals are 95 % percentile bootstraps over questions, 10,000 resamples,
+    always of the same seed.
 
     Raises:
         UserError: BERTScore's encoder cannot be loaded.
@@ -72,6 +74,7 @@ def evaluate(
         questions_per_second=len(examples) / result.seconds,
         precision=precision,
         bertscore=bertscore,
+        weights=weights or None,
     )
     return Evaluation(metrics, table)
 

@@ -20,6 +20,7 @@ from urllib.request import getproxies
 
 from qa_compare import hub
 from qa_compare.errors import UserError
+from qa_compare.waiting import Awaited
 
 SAMPLE = Path(__file__).parent / "data" / "sample.json"
 # what `fingerprint` gives for the 10,570 questions of SQuAD v1.1's validation split
@@ -86,8 +87,12 @@ def fingerprint(examples: Iterable[Example]) -> str:
 
 
 def squad_validation() -> list[Example]:
-    """SQuAD v1.1's validation questions from the hub. Raises UserError where it cannot be had."""
-    return _squad("validation")
+    """SQuAD v1.1's 10,570 validation questions from the hub, waited for some seconds.
+
+    Raises:
+        UserError: they cannot be had, or have not come yet: they are fetched on, and a later call may have them.
+    """
+    return _VALIDATION.get()
 
 
 def squad_train() -> list[Example]:
@@ -110,6 +115,14 @@ def _squad(split: str) -> list[Example]:
         )
         raise UserError(f"SQuAD ({split}) is not on this machine and {why}: give a SQuAD JSON file instead") from error
     return [_from_hub(row) for row in rows]
+
+
+_VALIDATION = Awaited(
+    lambda: _squad("validation"),
+    seconds=20,
+    late="SQuAD (validation) is still on its way from the Hugging Face hub: choose it again in a while, or give a "
+    "SQuAD JSON file instead",
+)
 
 
 def _from_hub(row: dict[str, Any]) -> Example:

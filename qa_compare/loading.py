@@ -7,21 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PEFT_TYPE_TO_CONFIG_MAPPING, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import BertForQuestionAnswering
 
 from qa_compare import backbones
+from qa_compare.adapter_config import MERGEABLE, read_config
 from qa_compare.backbones import Backbone, Weights
 from qa_compare.errors import UserError
 from qa_compare.features import MAX_LENGTH
-from qa_compare.files import read_json, sha256
+from qa_compare.files import sha256
 from qa_compare.modeling import ADAPTER, QAPeftModel, Repairs, merge, own_head, share
-from qa_compare.variants import ADAPTER_FILE, BEFORE_PASSAGE, HEAD_FILE, Variant, discover, inside
+from qa_compare.variants import ADAPTER_FILE, BEFORE_PASSAGE, CONFIG_FILE, HEAD_FILE, Variant, discover, inside
 
-# what the project's own class can run; a config that names anything else is refused before PEFT reads it
-_PEFT_TYPES = {"LORA", "IA3", "PROMPT_TUNING", "PREFIX_TUNING"}
-_MERGEABLE = {"LORA", "IA3"}
 QAModel = QAPeftModel | BertForQuestionAnswering
 
 
@@ -64,14 +62,19 @@ def apply(variant: Variant, base: BertForQuestionAnswering) -> QAModel:
 def _tensors(variant: Variant, name: str) -> dict[str, Any]:
     """The tensors of a weight file whose hash is the one that `variant.json` records."""
     assert variant.folder is not None
-    path = inside(variant.folder, name)
-    if sha256(path) != variant.sha256.get(name):
-        raise UserError(f"{variant.name}/{name} is damaged: its sha256 is not the one in variant.json")
-    tensors = load_file(path)
+    tensors = load_file(_intact(variant, name))
     for key, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise UserError(f"{variant.name}/{name}: {key} holds values that are not numbers")
     return tensors
+
+
+def _intact(variant: Variant, name: str) -> Path:
+    assert variant.folder is not None
+    path = inside(variant.folder, name)
+    if sha256(path) != variant.sha256.get(name):
+        raise UserError(f"{variant.name}/{name} is damaged: its sha256 is not the one in variant.json")
+    return path
 
 
 def _apply_head(variant: Variant, base: BertForQuestionAnswering) -> BertForQuestionAnswering:
@@ -95,24 +98,17 @@ def apply_adapter(variant: Variant, base: BertForQuestionAnswering, *, trainable
         if ours is None or theirs is None or ours.shape != theirs.shape:
             raise UserError(f"{variant.name} does not fit {variant.backbone}: {key} differs in name or shape")
     set_peft_model_state_dict(model, tensors, adapter_name=ADAPTER)
-    if trainable or config.peft_type not in _MERGEABLE:
+    if trainable or config.peft_type not in MERGEABLE:
         return model
     return merge(model)
 
 
 def _peft_config(variant: Variant, trainable: bool) -> Any:
     assert variant.folder is not None
-    data = read_json(inside(variant.folder, "adapter_config.json"))
-    kind = data.get("peft_type") if isinstance(data, dict) else None
-    if kind not in _PEFT_TYPES:
-        raise UserError(f"{variant.name}/adapter_config.json: unknown peft_type {kind!r}")
-    # names of code and of remote places are not read: the base is the one at hand, its start values are in the file
-    for key in ("auto_mapping", "revision", "tokenizer_name_or_path", "prompt_tuning_init_text", "tokenizer_kwargs"):
-        data.pop(key, None)
-    if kind == "PROMPT_TUNING":
-        data["prompt_tuning_init"] = "RANDOM"
-    data["inference_mode"] = not trainable
-    return PEFT_TYPE_TO_CONFIG_MAPPING[kind].from_peft_type(**data)
+    path = inside(variant.folder, CONFIG_FILE)
+    if CONFIG_FILE in variant.sha256:  # folders from before it was recorded go without
+        _intact(variant, CONFIG_FILE)
+    return read_config(path, f"{variant.name}/{CONFIG_FILE}", trainable=trainable)
 
 
 def export_base(

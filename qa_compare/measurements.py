@@ -13,14 +13,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
-from qa_compare import paired
+from qa_compare import measured_weights, paired
 from qa_compare.backbones import Backbone
 from qa_compare.errors import UserError
 from qa_compare.experiments import ABLATION, SAMPLE_EFFICIENCY, Experiment, read_experiment
 from qa_compare.paired import Pair
 from qa_compare.records import Dataset, Metrics, PredictionTable, Run
 from qa_compare.runs import LOG, PREDICTIONS, read_metrics, read_predictions, read_run
-from qa_compare.variants import Variant, discover
+from qa_compare.variants import ADAPTER_FILE, HEAD_FILE, Variant, discover
 
 Given = TypeVar("Given")
 Kind = TypeVar("Kind")
@@ -93,7 +93,11 @@ class Reader:
 def overview(backbone: Backbone, adapters: Path) -> Overview:
     """Everything the metrics tab shows of a backbone, but for its pairs. Reads files of some kilobytes only."""
     reader = Reader(adapters)
-    found = [_measured(variant, variant.folder, reader) for variant in discover(backbone, adapters) if variant.folder]
+    variants = discover(backbone, adapters)
+    found = [_measured(variant, variant.folder, reader) for variant in variants if variant.folder]
+    for one in found:
+        if one and one.metrics and measured_weights.stale(one.metrics, one.name, variants):
+            reader.note(measured_weights.sentence(one.name))
     root = adapters / backbone.name
     return Overview(
         backbone=backbone.name,
@@ -113,7 +117,8 @@ def _measured(variant: Variant, folder: Path, reader: Reader) -> Measured | None
         return None
     if variant.problem:
         reader.note(variant.problem)
-    files = [folder / name for name in variant.sha256 if (folder / name).is_file()]
+    files = [folder / name for name in (ADAPTER_FILE, HEAD_FILE) if name in variant.sha256]
+    files = [path for path in files if path.is_file()]
     size = sum(path.stat().st_size for path in files) if variant.shipped and files else None
     return Measured(variant.name, variant.label, folder, metrics, run, size)
 

@@ -7,7 +7,6 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +41,34 @@ class _BadRow(Exception):
 @dataclass(slots=True)
 class _Collector:
     name: str
-    limit: int | None = None
+    most: int | None = None
     examples: list[Example] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
+    number: int = 1
+
+    def room(self) -> None:
+        """Stop at once where a row would be one too many: the rest of a huge file is not worth its time."""
+        if self.most is not None and len(self.examples) + len(self.problems) >= self.most:
+            raise OverLimit(f"{self.name} holds more than {self.most:,} questions: split it into smaller files")
+
+    def refuse(self, row: str, message: str) -> None:
+        """Keep a row's problem."""
+        self.room()
+        self.problems.append(Problem(row, message))
+
+    def _free(self) -> str:
+        """An id that no row has yet. The number never falls: names that were taken stay so, and are not tried again."""
+        self.number = max(self.number, len(self.ids) + 1)
+        while f"row-{self.number}" in self.ids:
+            self.number += 1
+        return f"row-{self.number}"
 
     def add(self, row: str, data: Any, passage: Any, title: Any) -> None:
         """Check one question and keep it, or its problem."""
-        self._count()
+        self.room()
         try:
-            names = (f"row-{number}" for number in count(len(self.ids) + 1))
-            example = _example(data, passage, title, default_id=next(name for name in names if name not in self.ids))
+            example = _example(data, passage, title, default_id=self._free())
             if example.id in self.ids:
                 raise _BadRow(f"the id {example.id!r} stands twice")
         except _BadRow as problem:
@@ -61,33 +77,29 @@ class _Collector:
         self.ids.add(example.id)
         self.examples.append(example)
 
-    def fault(self, row: str, message: str) -> None:
-        """Keep the problem of a row that is no question at all."""
-        self._count()
-        self.problems.append(Problem(row, message))
 
-    def _count(self) -> None:
-        # refused at the first row too many: a file of nothing but line ends would fill the memory with its problems
-        if self.limit is not None and len(self.examples) + len(self.problems) >= self.limit:
-            raise OverLimit(f"{self.name} has more than {self.limit:,} rows")
-
-
-def check_file(
-    path: Path, *, limit_bytes: int | None = None, limit_rows: int | None = None, name: str | None = None
-) -> FileCheck:
-    """Read a file by its suffix (`.csv`, `.jsonl`) or, with any other, as SQuAD JSON; `name` stands for it in messages.
+def check_file(path: Path) -> FileCheck:
+    """Read a file by its suffix (`.csv`, `.jsonl`) or, with any other, as SQuAD JSON.
 
     Raises:
         UserError: the file as a whole cannot be read: missing, not UTF-8, not JSON, of another shape.
-        OverLimit: it has more bytes, or more rows, good and bad, than are taken.
     """
-    name = name or path.name
-    data = read_bytes(path, limit_bytes)
-    collector = _Collector(name, limit_rows)
-    if path.suffix.lower() == ".csv":
+    return check(read_bytes(path), path.name)
+
+
+def check(data: bytes, name: str, *, most: int | None = None) -> FileCheck:
+    """The same for the bytes of a file of that name, and of `most` questions, the bad ones counted too.
+
+    Raises:
+        UserError: as above.
+        OverLimit: it holds more questions.
+    """
+    collector = _Collector(name, most)
+    suffix = Path(name).suffix.lower()
+    if suffix == ".csv":
         _read_csv(data, name, collector)
-    elif path.suffix.lower() in {".jsonl", ".ndjson"}:
-        _read_jsonl(data, name, collector)
+    elif suffix in {".jsonl", ".ndjson"}:
+        _read_jsonl(data, collector)
     else:
         _read_squad(parse_json(data, name), name, collector)
     if not collector.examples and not collector.problems:
@@ -103,14 +115,14 @@ def check_rows(rows: Iterable[Any], name: str) -> FileCheck:
     return FileCheck(collector.examples, collector.problems)
 
 
-def read_examples(path: Path, *, limit_bytes: int | None = None, name: str | None = None) -> list[Example]:
+def read_examples(path: Path) -> list[Example]:
     """All questions of a file. Raises UserError that names the file, the first bad row, and what is wrong with it."""
-    check = check_file(path, limit_bytes=limit_bytes, name=name)
-    if check.problems:
-        first, more = check.problems[0], len(check.problems) - 1
+    found = check_file(path)
+    if found.problems:
+        first, more = found.problems[0], len(found.problems) - 1
         rest = f" (and {more:,} more)" if more else ""
-        raise UserError(f"{name or path.name}: {first.row}: {first.message}{rest}")
-    return check.examples
+        raise UserError(f"{path.name}: {first.row}: {first.message}{rest}")
+    return found.examples
 
 
 def _read_squad(data: Any, name: str, collector: _Collector) -> None:
@@ -124,19 +136,19 @@ def _squad_rows(articles: list[Any], collector: _Collector) -> Iterator[tuple[st
     for a, article in enumerate(articles):
         paragraphs = article.get("paragraphs") if isinstance(article, dict) else None
         if not isinstance(paragraphs, list):
-            collector.fault(f"data[{a}]", 'has no "paragraphs" list')
+            collector.refuse(f"data[{a}]", 'has no "paragraphs" list')
             continue
         for p, paragraph in enumerate(paragraphs):
             row = f"data[{a}].paragraphs[{p}]"
             questions = paragraph.get("qas") if isinstance(paragraph, dict) else None
             if not isinstance(questions, list):
-                collector.fault(row, 'has no "qas" list')
+                collector.refuse(row, 'has no "qas" list')
                 continue
             for q, qa in enumerate(questions):
                 yield f"{row}.qas[{q}]", qa, paragraph.get("context"), article.get("title", "")
 
 
-def _read_jsonl(data: bytes, name: str, collector: _Collector) -> None:
+def _read_jsonl(data: bytes, collector: _Collector) -> None:
     for number, line in enumerate(data.splitlines(), 1):
         if not line.strip():
             continue
@@ -144,7 +156,7 @@ def _read_jsonl(data: bytes, name: str, collector: _Collector) -> None:
             row = parse_json(line, f"line {number}")
         except UserError as error:
             message = str(error).removeprefix(f"line {number} ").replace("(line 1, ", "(")
-            collector.fault(f"line {number}", message)
+            collector.refuse(f"line {number}", message)
             continue
         _add_flat(collector, f"line {number}", row)
 
@@ -163,7 +175,7 @@ def _read_csv(data: bytes, name: str, collector: _Collector) -> None:
         reader.fieldnames = columns
         for row in reader:
             if None in row:
-                collector.fault(f"line {reader.line_num}", "has more cells than the first line")
+                collector.refuse(f"line {reader.line_num}", "has more cells than the first line")
                 continue
             cells = {key: value for key, value in row.items() if value is not None}
             answers = cells.pop("answers", None) or cells.pop("answer", None) or ""
@@ -176,7 +188,7 @@ def _read_csv(data: bytes, name: str, collector: _Collector) -> None:
 def _add_flat(collector: _Collector, row: str, data: Any) -> None:
     """One row of JSONL or CSV, which carries its own passage."""
     if not isinstance(data, dict):
-        collector.fault(row, "is not an object")
+        collector.refuse(row, "is not an object")
         return
     if "answers" not in data and "answer" in data:
         data = {**data, "answers": [] if data["answer"] is None else [data["answer"]]}

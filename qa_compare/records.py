@@ -73,7 +73,8 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """`metrics.json`: one variant on one data set, in percent."""
+    """`metrics.json`: one variant on one data set, in percent. `weights` has the SHA-256 of the files it was measured
+    on, by `folder/file`; None in those from before that was recorded."""
 
     dataset: Dataset
     exact_match: Estimate
@@ -83,6 +84,7 @@ class Metrics:
     questions_per_second: float
     precision: str
     bertscore: BertScore | None = None
+    weights: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qa_compare import backbones, variants
+from qa_compare import backbones, measured_weights, variants
 from qa_compare.errors import UserError
 from qa_compare.examples import SQUAD_VALIDATION
 from qa_compare.files import read_bytes, write_text
@@ -56,12 +56,14 @@ which no score above can be compared with. The published systems answered the sa
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One variant with its scores; `trained` counts its trained parameters where the run is recorded."""
+    """One variant with its scores; `trained` counts its trained parameters where the run is recorded. `stale` says
+    that its weights are other ones by now."""
 
     backbone: str
     label: str
     metrics: Metrics
     trained: int | None
+    stale: bool = False
 
 
 def rows(adapters: Path, fingerprint: str = SQUAD_VALIDATION) -> list[Row]:
@@ -75,11 +77,14 @@ def rows(adapters: Path, fingerprint: str = SQUAD_VALIDATION) -> list[Row]:
     found = []
     for name in sorted(names, key=lambda name: (order.get(name, len(order)), name)):
         backbone = backbones.BACKBONES.get(name, backbones.Backbone(name, name, ""))
-        for variant in variants.discover(backbone, adapters):
+        of_backbone = variants.discover(backbone, adapters)
+        for variant in of_backbone:
             metrics = read_metrics(variant.folder) if variant.folder else None
             if variant.folder and metrics and metrics.dataset.fingerprint == fingerprint:
                 run = read_run(variant.folder)
-                found.append(Row(name, variant.label, metrics, run.trainable_parameters if run else None))
+                trained = run.trainable_parameters if run else None
+                stale = measured_weights.stale(metrics, variant.name, of_backbone)
+                found.append(Row(name, variant.label, metrics, trained, stale))
     return found
 
 
@@ -103,6 +108,9 @@ def tables(found: Sequence[Row]) -> str:
         lines.append(_line(f"`{row.backbone}`", row.label, exact, f1, *meaning, trained))
     lines += ["", "In percent, with 95 % bootstrap intervals over questions."]
     lines += [f"{title}: {text} (`{one}`)." for title, (one, text) in zip(titles, scorers.items(), strict=True)]
+    lines += [
+        f"`{row.backbone}`, {row.label}: measured on other weights than it has now." for row in found if row.stale
+    ]
     return "\n".join(lines) + f"\n\n{_OTHERS}"
 
 

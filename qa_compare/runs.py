@@ -33,7 +33,7 @@ def read_metrics(folder: Path) -> Metrics | None:
 
 
 def write_metrics(path: Path, metrics: Metrics) -> None:
-    """Write `metrics.json`, without a BERTScore that was not measured. Raises UserError where it cannot be written."""
+    """Write `metrics.json`, without what there is none of. Raises UserError where it cannot be written."""
     write_json(path, {key: value for key, value in asdict(metrics).items() if value is not None})
 
 
@@ -77,7 +77,7 @@ def read_predictions(folder: Path) -> PredictionTable | None:
 
     data = read_bytes(path)
     try:
-        table = parquet.read_table(io.BytesIO(data))
+        table = parquet.read_table(io.BytesIO(data), page_checksum_verification=True)
         about = json.loads((table.schema.metadata or {})[_ABOUT])
         columns = table.select(_schema().names).cast(_schema())
         return _checked(columns, about["fingerprint"], about["bertscore_hash"])
@@ -101,7 +101,7 @@ def write_predictions(path: Path, table: PredictionTable) -> None:
     about = {"fingerprint": table.fingerprint, "bertscore_hash": table.bertscore_hash}
     schema = _schema().with_metadata({_ABOUT: json.dumps(about)})
     with atomic(path) as beside:
-        parquet.write_table(pa.table(columns, schema=schema), beside)
+        parquet.write_table(pa.table(columns, schema=schema), beside, write_page_checksum=True)
 
 
 def _schema() -> Any:

@@ -14,10 +14,10 @@ from qa_compare.comparison import Comparison
 from qa_compare.engine import Engine, check
 from qa_compare.errors import UserError
 from qa_compare.examples import Answer, Example
+from qa_compare.uploads import check_upload
 from qa_compare.variants import Variant
 
 SAMPLE, SQUAD, UPLOAD = "sample", "squad", "upload"
-MAX_UPLOAD = 20 * 2**20  # bytes
 MIN_VARIANTS, MAX_VARIANTS = 2, 6  # side by side
 
 
@@ -162,7 +162,7 @@ def _squad(file: Path | None) -> Questions:
 
 @lru_cache(maxsize=4)  # uploads never change: their folder is named after their bytes
 def _read_file(path: Path) -> Questions:
-    found = readers.check_file(path, limit_bytes=MAX_UPLOAD)
+    found = check_upload(path)
     note = ""
     if found.problems:
         first, rest = found.problems[0], len(found.problems) - 1

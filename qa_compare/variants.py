@@ -25,7 +25,7 @@ LABELS = {
     "head": "Head only",
     "full": "Full fine-tuning",
 }
-ADAPTER_FILE, HEAD_FILE = "adapter_model.safetensors", "head.safetensors"
+ADAPTER_FILE, CONFIG_FILE, HEAD_FILE = "adapter_model.safetensors", "adapter_config.json", "head.safetensors"
 # where virtual tokens sit: a prompt's at the end of the position table; a prefix's, mere keys and values, nowhere; or,
 # as PEFT has both, before the passage, which moves it
 END_OF_TABLE, NO_POSITIONS, BEFORE_PASSAGE = "end-of-table", "none", "before-passage"
@@ -111,6 +111,9 @@ def _read(folder: Path, backbone: Backbone) -> Variant:
     for key, kind in kinds.items():
         if not isinstance(data.get(key), kind):
             raise UserError(f'{folder.name}/variant.json: "{key}" is missing or of the wrong type')
+    for name, digest in data["sha256"].items():
+        if Path(name).name != name or not isinstance(digest, str):
+            raise UserError(f'{folder.name}/variant.json: "sha256" names no plain file of its folder')
     if data["backbone"] != backbone.name:
         raise UserError(f"{folder.name} was made for the backbone {data['backbone']}, not for {backbone.name}")
     if data.get("virtual_positions") not in (None, END_OF_TABLE, NO_POSITIONS, BEFORE_PASSAGE):

@@ -52,13 +52,11 @@ def service() -> Service:
 @pytest.fixture(scope="session")
 def served(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the running page."""
-    from qa_compare.ui.page import build_page, launch_options
+    from qa_compare.serving import Settings, serve
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))  # uploads lie there
-        page = build_page(service)
-        options: dict[str, Any] = launch_options()
-        page.launch(server_name=HOST, server_port=free_port(), prevent_thread_lock=True, quiet=True, **options)
+        page = serve(service, host=HOST, port=free_port(), chosen=Settings(), wait=False)
         yield page.local_url
         page.close(verbose=False)
 

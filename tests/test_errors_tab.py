@@ -332,6 +332,16 @@ def errors(inspector: Inspector) -> Callable[..., dict[str, Any]]:
     return errors_api.endpoint(inspector)
 
 
+def test_an_export_without_room_says_so(
+    inspector: Inspector, rivers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(inspector, rivers)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "rivers.json"))  # a file, in which there is no folder
+    values = [inspector.service.backbone, UPLOAD, rivers, [], [], "", *PLAIN, ""]
+    with pytest.raises(gr.Error, match="Exports are off on this server"):
+        handlers.export(inspector, "csv", *values)
+
+
 def test_the_endpoint_gives_rows_counts_and_columns(errors: Callable[..., dict[str, Any]]) -> None:
     found = errors(SAMPLE, outcome="110", question_word="who", order="worst base", limit=2)
     assert (found["questions"], found["columns"]) == (len(sample()), ["base", "lora", "prompt-tuning"])

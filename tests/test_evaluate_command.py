@@ -17,6 +17,7 @@ from pyarrow import parquet
 from qa_compare.__main__ import main
 from qa_compare.engine import Engine
 from qa_compare.examples import fingerprint, to_squad
+from qa_compare.files import sha256
 from qa_compare.readers import read_examples
 from qa_compare.runs import read_metrics, read_predictions
 from tests import measured, tiny
@@ -101,6 +102,7 @@ def test_save_fills_the_variants_folder_and_its_card(place: Path, tmp_path: Path
     assert metrics
     assert metrics.bertscore is None
     assert "bertscore" not in json.loads((folder / "metrics.json").read_text())
+    assert metrics.weights == {"warm/head.safetensors": sha256(folder / "head.safetensors")}
     assert read_predictions(folder)
     card = (folder / "README.md").read_text()
     assert f"| F1 | {metrics.f1.value:.1f} | {metrics.f1.low:.1f} to {metrics.f1.high:.1f} |" in card

@@ -12,7 +12,7 @@ from qa_compare import examples, results
 from qa_compare.__main__ import main
 from qa_compare.backbones import ADAPTERS
 from qa_compare.errors import UserError
-from qa_compare.files import write_json
+from qa_compare.files import read_json, write_json
 from qa_compare.records import BertScore, Dataset, Estimate
 from qa_compare.results import README, rows, tables, update
 from qa_compare.runs import write_metrics
@@ -91,6 +91,15 @@ def test_scores_on_other_questions_are_no_part_of_the_table(adapters: Path) -> N
     assert rows(adapters) == []
     assert "LORA" not in tables(rows(adapters))
     assert len(rows(adapters, "e" * 64)) == 1
+
+
+def test_scores_of_other_weights_are_marked_below_the_table(adapters: Path) -> None:
+    folder = add(adapters, "minilm-l6-qa", "lora", weights={"lora/adapter_model.safetensors": "0" * 64})
+    mark = "`minilm-l6-qa`, LORA: measured on other weights than it has now."
+    assert mark in lines(adapters)
+    hashes = {"sha256": {"adapter_model.safetensors": "0" * 64}}
+    write_json(folder / "variant.json", {**read_json(folder / "variant.json"), **hashes})
+    assert mark not in lines(adapters)
 
 
 def test_the_reports_and_the_published_figures_stand_below(adapters: Path) -> None:

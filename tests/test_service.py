@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from qa_compare import examples, service
+from qa_compare import examples, service, uploads
 from qa_compare.engine import Engine
 from qa_compare.errors import UserError
 from qa_compare.examples import Answer, Example, sample, to_squad
@@ -94,7 +94,7 @@ def test_an_upload_without_one_good_question_is_refused_with_the_first_fault(mad
 
 
 def test_an_upload_over_the_limit_is_refused(made: Service, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "MAX_UPLOAD", file.stat().st_size - 1)
+    monkeypatch.setattr(uploads, "MAX_UPLOAD", file.stat().st_size - 1)
     with pytest.raises(UserError, match=r"mine\.json has .* MB"):
         made.questions(UPLOAD, str(file))
 

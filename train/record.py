@@ -122,7 +122,7 @@ def save(
         shipped=keep is None,
         virtual_positions=positions,
         temperature=fit["temperature"] if fit else 1.0,
-        sha256={name: sha256(output / name) for name in names if name.endswith(".safetensors")},
+        sha256={name: sha256(output / name) for name in names},
     )
     merged = variants.ADAPTER_FILE in names and positions is None
     write_json(output / "variant.json", variants.describe(variant, merged=merged))
@@ -146,7 +146,7 @@ def _write_weights(model: nn.Module, folder: Path, keep: Path | None) -> list[st
         return []
     if isinstance(model, QAPeftModel):
         model.save_pretrained(str(folder))
-        return [variants.ADAPTER_FILE, "adapter_config.json"]
+        return [variants.ADAPTER_FILE, variants.CONFIG_FILE]
     state = model.get_submodule("qa_outputs").state_dict()
     head = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     save_file(head, folder / variants.HEAD_FILE)

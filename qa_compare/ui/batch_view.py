@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from qa_compare.batch import MAX_QUESTIONS, Checked, Result
+from qa_compare.batch import Checked, Result
 from qa_compare.batch_export import problems_csv, template
 from qa_compare.metrics_table import estimate
-from qa_compare.service import MAX_UPLOAD
 from qa_compare.tables import Row, Table
 from qa_compare.ui import cards, errors_view, tables
 from qa_compare.ui.states import nothing
+from qa_compare.uploads import MAX_QUESTIONS, MAX_UPLOAD
 
 LISTED = 500  # problems in the page; the file that it offers has all of them
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from qa_compare.errors import UserError
 from qa_compare.files import atomic
 
 
@@ -17,11 +18,13 @@ def saved(data: bytes, name: str) -> str:
     Raises:
         UserError: it cannot be written.
     """
-    folder = Path(get_upload_folder()) / hashlib.sha256(data).hexdigest()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / name
-    with atomic(path) as beside:
-        beside.write_bytes(data)
+    path = Path(get_upload_folder()) / hashlib.sha256(data).hexdigest() / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(path) as beside:
+            beside.write_bytes(data)
+    except (OSError, UserError) as error:  # without the path that either names
+        raise UserError("Exports are off on this server: it has no room for files") from error
     return str(path)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from qa_compare.analysis import Filter, outcomes, select
-from qa_compare.errors import UserError
+from qa_compare.errors import UserError, quoted
 from qa_compare.inspection import AT_ONCE, Inspector, Wanted
 from qa_compare.rows_export import as_objects
 from qa_compare.service import SAMPLE, SQUAD
@@ -57,7 +57,8 @@ def endpoint(inspector: Inspector) -> Callable[..., dict[str, Any]]:
         """
         met = Filter(outcome, kind, variant, sure or None, question_word, answer_length, passage_length, article, text)
         try:
-            _check(source, offset, limit, sure, [outcome, kind, variant, article, text, order])
+            texts = [outcome, kind, variant, question_word, answer_length, passage_length, article, text, order]
+            _check(source, offset, limit, sure, texts)
             return _found(inspector, source, met, order, slice(offset, offset + limit))
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
@@ -68,9 +69,9 @@ def endpoint(inspector: Inspector) -> Callable[..., dict[str, Any]]:
 def _check(source: Any, offset: Any, limit: Any, sure: Any, texts: list[Any]) -> None:
     """Refuse what JSON can bring and no filter takes."""
     if source not in (SAMPLE, SQUAD):
-        raise UserError(f"unknown source {source!r}: there are {SAMPLE} and {SQUAD}")
+        raise UserError(f"unknown source {quoted(source)}: there are {SAMPLE} and {SQUAD}")
     if not all(isinstance(one, str) for one in texts):
-        raise UserError("outcome, kind, variant, article, text and order are texts")
+        raise UserError("everything but sure, offset and limit is a text")
     if isinstance(sure, bool) or not isinstance(sure, int | float) or not 0 <= sure <= 1:
         raise UserError("sure is a number from 0 to 1")
     for name, value, least, most in (("offset", offset, 0, None), ("limit", limit, 1, MOST_ROWS)):

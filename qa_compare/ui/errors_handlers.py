@@ -178,9 +178,9 @@ def export(inspector: Inspector, kind: str, *values: Any) -> str:
     """The path of a file with all rows that meet the filter: `kind` is csv or json."""
     try:
         table, found = _selected(inspector, values)
+        return saved_text((as_csv if kind == "csv" else as_json)(table, found), f"qa-compare-questions.{kind}")
     except UserError as error:
         raise gr.Error(str(error), print_exception=False) from error
-    return saved_text((as_csv if kind == "csv" else as_json)(table, found), f"qa-compare-questions.{kind}")
 
 
 def _selected(inspector: Inspector, values: Sequence[Any]) -> tuple[Table, Rows]:

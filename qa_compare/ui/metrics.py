@@ -10,6 +10,7 @@ import gradio as gr
 from gradio.events import api
 
 from qa_compare import measurements, metrics_table, plots
+from qa_compare.errors import quoted
 from qa_compare.measurements import Overview
 from qa_compare.metrics_table import SLICE_KINDS
 from qa_compare.service import Service
@@ -176,8 +177,8 @@ def endpoint(service: Service) -> Any:
             backbone, variants (each with name, label, metrics and run, null where there is none), pairs (differences
             with intervals and p-values, and in words) and problems (a sentence for each damaged file)
         """
-        if backbone not in service.engines:
-            raise gr.Error(f"There is no backbone {backbone!r}.", print_exception=False)
+        if not isinstance(backbone, str) or backbone not in service.engines:  # whatever JSON brings
+            raise gr.Error(f"There is no backbone {quoted(backbone)}.", print_exception=False)
         found = overview(service, backbone)
         pairs, problems = measurements.pairs(found)
         variants = [

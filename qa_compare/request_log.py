@@ -1,0 +1,133 @@
+"""One line a request: when, which, how large, how long, how it ended. Never a text of anybody, unless it is asked for.
+
+`watch` puts itself around every event and endpoint of a page, so that a new one is logged and limited as the others.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import gradio as gr
+from gradio.context import LocalContext
+
+from qa_compare.engine import Cancelled
+from qa_compare.errors import UserError
+
+LOG = logging.getLogger("qa_compare.requests")
+QUICK = "errors"  # the concurrency group of what only looks at answers there are
+_MINUTE = 60.0  # seconds
+_MOST_SESSIONS = 10_000
+
+
+class Rate:
+    """At most `most` costly requests a minute and browser session. Threads may share it."""
+
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.most = most
+        self._clock = clock
+        self._asked: dict[str, deque[float]] = {}
+
+    def wait(self, session: str) -> float:
+        """Count a request; the seconds until it may be made where it may not be made now, else 0."""
+        now = self._clock()
+        if len(self._asked) > _MOST_SESSIONS:
+            self._asked = {name: times for name, times in self._asked.items() if times[-1] > now - _MINUTE}
+        times = self._asked.setdefault(session, deque(maxlen=self.most))
+        if len(times) == self.most and now - times[0] < _MINUTE:
+            return _MINUTE - (now - times[0])
+        times.append(now)
+        return 0.0
+
+
+def watch(page: gr.Blocks, *, rate: Rate | None = None, texts: bool = False) -> None:
+    """Log every event and endpoint of a page, with their `texts` where that is wanted, and hold costly ones to `rate`.
+
+    Costly is what waits in a group of its own for the models.
+    """
+    for event in page.fns.values():
+        if event.fn is not None:
+            costly = not event.concurrency_id.isdigit() and event.concurrency_id != QUICK
+            event.fn = _watched(event.fn, name(event), rate if costly else None, texts)
+
+
+def name(event: Any) -> str:
+    """`/compare` for a public endpoint, such as `compare.answer` for what a control of the page does."""
+    if event.api_visibility == "public":
+        return f"/{event.api_name}"
+    plain = event.fn
+    while isinstance(plain, functools.partial):
+        plain = plain.func
+    return f"{plain.__module__.rpartition('.')[2]}.{plain.__qualname__}"
+
+
+def _watched(fn: Callable[..., Any], called: str, rate: Rate | None, texts: bool) -> Callable[..., Any]:
+    def once(*args: Any, **options: Any) -> Any:
+        with _logged(called, [*args, *options.values()], texts):
+            _limit(rate)
+            return fn(*args, **options)
+
+    def many(*args: Any, **options: Any) -> Iterator[Any]:
+        with _logged(called, [*args, *options.values()], texts):
+            _limit(rate)
+            yield from fn(*args, **options)
+
+    wrapper = many if inspect.isgeneratorfunction(fn) else once
+    made = functools.wraps(fn)(wrapper)
+    # Gradio looks at a parameter's annotation to see whether it wants the request; a partial has none
+    made.__annotations__ = getattr(fn, "__annotations__", {})
+    return made
+
+
+def _limit(rate: Rate | None) -> None:
+    request = LocalContext.request.get(None)
+    if rate is None or request is None:
+        return
+    seconds = rate.wait(request.session_hash or "")
+    if seconds:
+        message = f"At most {rate.most} questions a minute are answered: try again in {math.ceil(seconds)} s."
+        raise gr.Error(message, print_exception=False)
+
+
+@contextmanager
+def _logged(called: str, values: list[Any], texts: bool) -> Iterator[None]:
+    begin, outcome = time.perf_counter(), "ok"
+    try:
+        yield
+    except (gr.Error, UserError):
+        outcome = "refused"
+        raise
+    except (Cancelled, GeneratorExit):
+        outcome = "cancelled"
+        raise
+    except BaseException as error:
+        outcome = f"failed:{type(error).__name__}"
+        raise
+    finally:
+        line(called, [size(value) for value in values], begin, outcome, values if texts else None)
+
+
+def line(called: str, sizes: list[int], begin: float, outcome: str, values: list[Any] | None = None) -> None:
+    """Write one line; `begin` is a `time.perf_counter()`."""
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    spent = 1000 * (time.perf_counter() - begin)
+    text = f"{at} {called} sizes={','.join(map(str, sizes)) or '-'} ms={spent:.0f} outcome={outcome}"
+    if values is not None:
+        text += f" texts={json.dumps([value for value in values if isinstance(value, str)])}"
+    LOG.info(text)
+
+
+def size(value: Any) -> int:
+    """Characters of a text, entries of a list, 1 for whatever else there is, 0 for nothing."""
+    if isinstance(value, str | list | tuple | dict):
+        return len(value)
+    return 0 if value is None else 1

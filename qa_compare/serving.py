@@ -1,0 +1,114 @@
+"""The page on a port, with what stands around Gradio's own server: password, rate, log, limits, and `/healthz`."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from qa_compare import request_log
+from qa_compare.errors import UserError
+from qa_compare.health import health, problems
+from qa_compare.http_limits import Limits
+from qa_compare.request_log import Rate, watch
+from qa_compare.service import Service
+from qa_compare.ui.page import build_page, launch_options
+from qa_compare.uploads import MAX_UPLOAD
+
+HEALTH = "/healthz"
+# uploads and exports: looked for every ten minutes, gone after an hour
+CLEANING = (600, 3600)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`auth`: who may come in, as (user, password). `rate`: costly requests a minute and browser session; 0: no limit.
+    `log_texts`: whether passages and questions stand in the log."""
+
+    auth: tuple[str, str] | None = field(default=None, repr=False)
+    rate: int = 0
+    log_texts: bool = False
+
+
+def settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """From QA_COMPARE_AUTH, QA_COMPARE_RATE and QA_COMPARE_LOG_TEXT. Raises UserError for what they cannot mean."""
+    user, colon, password = environment.get("QA_COMPARE_AUTH", "").partition(":")
+    if (user or colon) and not (user.strip() and password):
+        raise UserError("QA_COMPARE_AUTH must be user:password")
+    rate = environment.get("QA_COMPARE_RATE", "") or "0"
+    if not (rate.isascii() and rate.isdigit() and len(rate) < 7):
+        raise UserError("QA_COMPARE_RATE must be a whole number: questions a minute, 0 for no limit")
+    texts = environment.get("QA_COMPARE_LOG_TEXT", "") == "1"
+    return Settings((user.strip(), password) if user else None, int(rate), texts)
+
+
+def serve(service: Service, *, host: str, port: int, chosen: Settings | None = None, wait: bool = True) -> gr.Blocks:
+    """Build the page and serve it; with `wait`, until it is stopped.
+
+    Raises:
+        UserError: a setting that cannot be meant, or a missing built-in sample.
+        OSError: the port is taken.
+    """
+    chosen = settings() if chosen is None else chosen
+    _log_to_stderr()
+    for problem in problems():
+        request_log.LOG.warning(problem)
+    page = build_page(service)
+    page.delete_cache = CLEANING
+    watch(page, rate=Rate(chosen.rate) if chosen.rate else None, texts=chosen.log_texts)
+    page.launch(
+        server_name=host,
+        server_port=port,
+        auth=chosen.auth,
+        max_file_size=MAX_UPLOAD,
+        app_kwargs={
+            "routes": [Route(HEALTH, _healthz(service, chosen.auth))],
+            "middleware": [Middleware(Limits, busy=lambda: busy(page))],
+        },
+        prevent_thread_lock=not wait,
+        quiet=not wait,
+        **launch_options(),
+    )
+    return page
+
+
+def busy(page: gr.Blocks) -> tuple[int, float]:
+    """How many requests wait, and about how many seconds their answers will take."""
+    queue = page._queue
+    times = list(queue.process_time_per_fn.values())
+    seconds = sum(one.process_time for one in times) / max(1, sum(one.count for one in times))
+    return len(queue), len(queue) * seconds
+
+
+def _healthz(service: Service, auth: tuple[str, str] | None) -> Any:
+    def healthz(request: Request) -> JSONResponse:
+        """All of it, or, where there is a password and none was given, only that the page is up."""
+        if auth is None or _knows(request.headers.get("authorization", ""), auth):
+            return JSONResponse(health(service))
+        return JSONResponse({"state": "up"})
+
+    return healthz
+
+
+def _knows(header: str, auth: tuple[str, str]) -> bool:
+    expected = "Basic " + base64.b64encode(":".join(auth).encode()).decode()
+    return secrets.compare_digest(header.encode(), expected.encode())
+
+
+def _log_to_stderr() -> None:
+    if not request_log.LOG.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        request_log.LOG.addHandler(handler)
+    request_log.LOG.setLevel(logging.INFO)

@@ -1,0 +1,82 @@
+"""`python app.py` as a process of its own, on a tiny backbone, with whatever its environment lacks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from tests import measured
+from tests.conftest import HOST, free_port
+
+ROOT = Path(__file__).parent.parent
+PASSAGE, QUESTION = "The river rises in the north and flows to the sea.", "Where flows the river to?"
+
+
+def house(folder: Path) -> Path:
+    """A tiny checkpoint `river-bert` and two variants under `adapters/`; returns `folder`."""
+    measured.backbone(folder)
+    for seed, name in enumerate(("base", "lora")):
+        measured.variant(folder / "adapters", name, seed=seed)
+    return folder
+
+
+class App:
+    """A running page. `seconds` is what it took until it answered."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str, seconds: float) -> None:
+        self.process, self.url, self.seconds = process, url, seconds
+
+    def health(self) -> dict[str, Any]:
+        with urlopen(f"{self.url}healthz", timeout=60) as reply:
+            found: dict[str, Any] = json.load(reply)
+        return found
+
+    def compare(self) -> dict[str, Any]:
+        from gradio_client import Client
+
+        client = Client(self.url, verbose=False)
+        found: dict[str, Any] = client.predict(passage=PASSAGE, question=QUESTION, api_name="/compare")
+        return found
+
+
+@contextmanager
+def app(folder: Path, log: Path, *arguments: str, **environment: str) -> Iterator[App]:
+    """The page over `house(folder)`; its standard error goes to `log`. An empty value takes a variable away."""
+    port = free_port()
+    found = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", **environment}
+    found = {name: value for name, value in found.items() if value}
+    command = [sys.executable, "app.py", "--port", str(port), "--host", HOST]
+    command += ["--backbone", str(folder / "river-bert"), "--adapters", str(folder / "adapters"), *arguments]
+    begin = time.monotonic()
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(command, cwd=ROOT, env=found, stdout=errors, stderr=errors, text=True) as process,
+    ):
+        try:
+            url = f"http://{HOST}:{port}/"
+            while True:
+                try:
+                    urlopen(url, timeout=5).close()
+                    break
+                except (URLError, OSError):
+                    assert process.poll() is None, log.read_text()[-3000:]
+                    assert time.monotonic() - begin < 120, log.read_text()[-3000:]
+                    time.sleep(0.1)
+            yield App(process, url, time.monotonic() - begin)
+            assert process.poll() is None, log.read_text()[-3000:]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()

@@ -1,0 +1,187 @@
+"""Whatever a program or a visitor sends, what comes back is a result or one sentence: predictions files, texts of any
+Unicode, and the functions behind the endpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qa_compare import answer_columns, backbones
+from qa_compare.decoding import decode
+from qa_compare.engine import Engine
+from qa_compare.errors import UserError
+from qa_compare.examples import Example
+from qa_compare.features import encode
+from qa_compare.inspection import Inspector
+from qa_compare.service import SAMPLE, SQUAD, Service
+from qa_compare.ui import errors_api, metrics, page
+from tests import measured, tiny
+
+MANY = settings(max_examples=150, deadline=None)
+# every character there is, halves of surrogate pairs too, and more often those that are taken apart or put together
+odd = st.sampled_from("\u0301\u200d\ufe0f\U0001f469\u00df\u0130\ufb01\u202e\x00\ufeff\u0e33\uac01\ud83d\udc69 a.")
+any_text = st.text(odd | st.characters(exclude_categories=()), max_size=60)
+plain = (
+    st.none() | st.booleans() | st.integers() | st.floats() | any_text | st.sampled_from([10**400, -1, "x" * 10_000])
+)
+anything = st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(any_text, inner, max_size=3))
+
+
+def deep(depth: int) -> list[Any]:
+    """Lists within lists, as JSON can bring them."""
+    made: list[Any] = []
+    for _ in range(depth):
+        made = [made]
+    return made
+
+
+@pytest.fixture(scope="module")
+def inspector(tmp_path_factory: pytest.TempPathFactory) -> Inspector:
+    """A tiny backbone with two variants."""
+    folder = tmp_path_factory.mktemp("any")
+    measured.backbone(folder)
+    for seed, name in enumerate(("base", "lora")):
+        measured.variant(folder / "adapters", name, seed=seed)
+    engine = Engine(str(folder / "river-bert"), adapters=folder / "adapters", precision="fp32")
+    assert engine.located
+    return Inspector(Service({engine.backbone: engine}, engine.backbone))
+
+
+def expect_json(outcome: Any) -> None:
+    """What goes out over HTTP."""
+    json.dumps(outcome, allow_nan=False)
+
+
+def expect_sentence(refused: gr.Error) -> None:
+    assert isinstance(refused.message, str)
+    assert 0 < len(refused.message) < 1_000
+    assert refused.print_exception is False
+
+
+def asked(endpoint: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """The endpoint's result, or None where it refused in a sentence."""
+    try:
+        found = endpoint(**arguments)
+    except gr.Error as refused:
+        expect_sentence(refused)
+        return None
+    expect_json(found)
+    return found
+
+
+answers = st.dictionaries(st.sampled_from(["q0", "q1", "x"]) | any_text, any_text | plain, max_size=4)
+
+
+@given(content=st.binary(max_size=40) | (answers | anything).map(lambda value: json.dumps(value).encode()))
+@MANY
+def test_any_predictions_file_is_a_column_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "answers.json"
+    path.write_bytes(content)
+    try:
+        column = answer_columns.from_file(path, tiny.examples(2))
+    except UserError as error:
+        refusal = str(error)
+    else:
+        refusal = ""
+    if refusal:
+        assert refusal.startswith("answers.json ")
+        return
+    assert len(column.answers) == 2
+    "".join(column.answers).encode()
+    assert np.isfinite(column.f1).all()
+
+
+@pytest.fixture(scope="module", params=["tiny", "minilm"])
+def tokenizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    if request.param == "minilm":
+        return backbones.load_tokenizer(backbones.locate(backbones.get("minilm-l6")))
+    folder = tiny.checkpoint(tmp_path_factory.mktemp("tokenizer") / "river")
+    return backbones.load_tokenizer(backbones.locate(backbones.get(str(folder))))
+
+
+@given(passage=any_text, question=any_text, repeat=st.sampled_from([1, 1, 1, 40]), seed=st.integers(0, 9))
+@MANY
+def test_any_text_is_windowed_and_decoded_to_spans_of_it(
+    tokenizer: Any, passage: str, question: str, repeat: int, seed: int
+) -> None:
+    passage = passage * repeat
+    [encoded] = encode([Example("", "", passage, question)], tokenizer, max_length=96, stride=32)
+    assert encoded.windows
+    assert all(len(window.input_ids) <= 96 for window in encoded.windows)
+    assert (np.diff(encoded.offsets) >= 0).all()
+    random = np.random.default_rng(seed)
+    starts, ends = (
+        [random.normal(0, 5, len(window.input_ids)).astype(np.float32) for window in encoded.windows] for _ in range(2)
+    )
+    found = decode(encoded, starts, ends, temperature=1.5)
+    for one in found.candidates:
+        assert one.text == passage[one.start : one.end] != ""
+    scores = [one.score for one in found.candidates]
+    assert scores == sorted(scores, reverse=True)
+    assert sum(one.confidence for one in found.candidates) <= 1 + 1e-6
+
+
+@given(passage=any_text | anything, question=any_text | anything)
+@settings(max_examples=60, deadline=None)
+def test_the_compare_endpoint_answers_or_refuses(inspector: Inspector, passage: Any, question: Any) -> None:
+    found = asked(page.partial_api(inspector.service), {"passage": passage, "question": question})
+    if found:
+        for column in found["variants"]:
+            assert column["problem"] is None
+            assert column["answer"] == passage[column["start"] : column["end"]]
+    else:
+        whole = isinstance(passage, str) and isinstance(question, str)
+        assert not whole or not (passage.strip() and question.strip()) or max(map(len, (passage, question))) > 2_000
+
+
+known = {
+    "source": [SAMPLE, SQUAD],
+    "outcome": ["", "10", "111"],
+    "kind": ["", "right", "too long"],
+    "variant": ["", "base", "lora"],
+    "sure": [0, 0.5, 1],
+    "question_word": ["", "who"],
+    "answer_length": ["", "1"],
+    "passage_length": ["", "under 100"],
+    "article": ["", "Rivers"],
+    "text": ["", "the"],
+    "order": ["", "worst lora", "difference"],
+    "offset": [0, 3, 10**30],
+    "limit": [1, 1000],
+}
+wrong = st.fixed_dictionaries({}, optional={name: st.sampled_from(some) | anything for name, some in known.items()})
+
+
+@given(arguments=wrong)
+@settings(max_examples=150, deadline=None)
+def test_the_errors_endpoint_finds_rows_or_refuses(inspector: Inspector, arguments: dict[str, Any]) -> None:
+    found = asked(errors_api.endpoint(inspector), arguments)
+    if found:
+        assert found["columns"] == ["base", "lora"]
+        assert len(found["rows"]) <= found["matching"] <= found["questions"]
+
+
+@given(backbone=st.just("river-bert") | anything)
+@MANY
+def test_the_metrics_endpoint_tells_or_refuses(inspector: Inspector, backbone: Any) -> None:
+    found = asked(metrics.endpoint(inspector.service), {"backbone": backbone})
+    assert (found is not None) == (backbone == "river-bert")
+
+
+@pytest.mark.parametrize("name", ["compare", "errors", "metrics"])
+def test_what_is_nested_deeply_is_refused(inspector: Inspector, name: str) -> None:
+    nested = deep(100_000)
+    endpoint, first = {
+        "compare": (page.partial_api(inspector.service), "passage"),
+        "errors": (errors_api.endpoint(inspector), "source"),
+        "metrics": (metrics.endpoint(inspector.service), "backbone"),
+    }[name]
+    rest = {"question": "Where?"} if name == "compare" else {}
+    assert asked(endpoint, {first: nested, **rest}) is None
