@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from qa_compare.errors import UserError
@@ -41,8 +42,6 @@ def choose() -> str | None:
 def _places() -> Iterator[Path]:
     if os.environ.get(VARIABLE):
         yield Path(os.environ[VARIABLE])
-    try:
+    with suppress(OSError):  # where there is no temporary folder at all
         yield Path(tempfile.gettempdir()).resolve() / "gradio"
-    except OSError:  # no temporary folder at all
-        pass
     yield Path("/dev/shm/qa-compare")  # noqa: S108 - a disk in memory, where every disk is full or read-only
