@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app test lint format results screenshots clean
+.PHONY: help app test lint format results soak screenshots clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ format: $(VENV)/.installed-dev ## put the code into the one format
 
 results: $(VENV)/.installed ## write the README's tables of results anew from adapters/*/*/metrics.json
 	@$(BIN)/python -m qa_compare results
+
+soak: $(VENV)/.installed-dev ## 200 visitors, 25 kills and 3 minutes of fuzzing: twenty minutes at most, loopback only
+	@QA_COMPARE_KILLS=12 $(BIN)/python -m pytest -q tests/test_faults.py
+	@$(BIN)/python -m benchmarks.soak
+	@$(PIP) install --quiet atheris || echo "atheris cannot be installed here: nothing is fuzzed" >&2
+	@$(BIN)/python -c 'import atheris' 2>/dev/null && $(BIN)/python -m benchmarks.fuzz || true
 
 screenshots: $(VENV)/.installed-dev ## take the README's pictures of the page anew
 	@CHROMIUM="$$(.ci/chromium $(BIN)/python)" $(BIN)/python -m docs.screenshots

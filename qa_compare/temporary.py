@@ -42,6 +42,6 @@ def choose() -> str | None:
 def _places() -> Iterator[Path]:
     if os.environ.get(VARIABLE):
         yield Path(os.environ[VARIABLE])
-    with suppress(OSError):  # no temporary folder at all
+    with suppress(OSError):  # where there is no temporary folder at all
         yield Path(tempfile.gettempdir()).resolve() / "gradio"
     yield Path("/dev/shm/qa-compare")  # noqa: S108 - a disk in memory, where every disk is full or read-only

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
@@ -18,8 +19,8 @@ def client(error: Exception) -> TestClient:
         raise error
 
     paths = ("/gradio_api/upload", "/gradio_api/call/compare")
-    app = Starlette(routes=[Route(path, fail, methods=["POST"]) for path in paths])
-    return TestClient(Limits(app, lambda: (0, 0.0)), raise_server_exceptions=True)  # type: ignore[arg-type]
+    routes = [Route(path, fail, methods=["POST"]) for path in paths]
+    return TestClient(Starlette(routes=routes, middleware=[Middleware(Limits, busy=lambda: (0, 0.0))]))
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
