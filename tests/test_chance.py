@@ -123,6 +123,16 @@ def test_the_question_shown_is_not_found_again_unless_there_is_no_other(
     assert {pick(inspector, wanted, "only", "q3").id for _ in range(20)} == {"q5"}
     assert pick(inspector, source(tmp_path, slice(3, 5)), "only", "q3").id == "q3"
     assert pick(inspector, source(tmp_path, slice(3, 4)), ANY, "q3").id == "q3"
+    assert {pick(inspector, source(tmp_path, slice(3, 5)), ANY, "q3").id for _ in range(20)} == {"q4"}
+
+
+def test_only_lora_is_right_whatever_its_place_among_the_columns(
+    inspector: Inspector, answered: list[str], tmp_path: Path
+) -> None:
+    upload = source(tmp_path).upload
+    for variants in (("lora", "base"), ("base", "lora")):
+        wanted = Wanted("river-bert", UPLOAD, upload, variants)
+        assert {pick(inspector, wanted, "only").id for _ in range(20)} == {"q3", "q5"}
 
 
 def test_where_there_is_none_it_says_among_how_many(

@@ -117,7 +117,8 @@ def asked_of(
 def labels(service: Service, backbone: str, variants: Sequence[str] = ()) -> list[tuple[str, str]]:
     """Name and label of each variant that is shown for a backbone."""
     engine = service.engines[backbone]
-    return [(name, engine.variant(name).label) for name in variants or engine.default_variants]
+    known = {one.name: one.label for one in engine.variants}
+    return [(name, known[name]) for name in variants or engine.default_variants if name in known]
 
 
 def kept_variants(service: Service, backbone: str, variants: Sequence[str]) -> Any:
