@@ -34,7 +34,7 @@ soak: $(VENV)/.installed-dev ## 200 visitors, 25 kills and 3 minutes of fuzzing:
 	@QA_COMPARE_KILLS=12 $(BIN)/python -m pytest -q tests/test_faults.py
 	@$(BIN)/python -m benchmarks.soak
 	@$(PIP) install --quiet atheris || echo "atheris cannot be installed here: nothing is fuzzed" >&2
-	@$(BIN)/python -c 'import atheris' 2>/dev/null && $(BIN)/python -m benchmarks.fuzz || true
+	@if $(BIN)/python -c 'import atheris' 2>/dev/null; then $(BIN)/python -m benchmarks.fuzz; fi
 
 screenshots: $(VENV)/.installed-dev ## take the README's pictures of the page anew
 	@CHROMIUM="$$(.ci/chromium $(BIN)/python)" $(BIN)/python -m docs.screenshots
