@@ -24,7 +24,9 @@ def main() -> int:
         asked = Engine(options.backbone, adapters=options.adapters, weights=options.weights, revision=options.revision)
         if options.backbone != "minilm-l6-qa" or options.weights or options.revision:
             _ = asked.located  # what was asked for by name may be fetched, and is missed now rather than later
-        page = build_page(Service(engines | {asked.backbone: asked}, asked.backbone, options.squad))
+        service = Service(engines | {asked.backbone: asked}, asked.backbone, options.squad)
+        service.warm_up_beside()
+        page = build_page(service)
         page.launch(server_name=options.host, server_port=options.port, **launch_options())
     except (UserError, OSError) as error:
         print(f"app.py: error: {' '.join(str(error).split())}", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from qa_compare import backbones, examples, readers
 from qa_compare.backbones import Availability
 from qa_compare.comparison import Comparison
-from qa_compare.engine import Engine, check
+from qa_compare.engine import Engine
 from qa_compare.errors import UserError
 from qa_compare.examples import Answer, Example
 
@@ -102,15 +103,33 @@ class Service:
         """
         name = backbone or self.backbone
         engine = self.engines[name]
-        check(passage, question)
+        readers.check_question(passage, question)
         if "located" not in vars(engine) and not (weights := backbones.availability(name)).ready:
             raise UserError(weights.detail)
+        self.warm_up(name)
+        return engine.compare(passage, question)
+
+    def warm_up(self, name: str) -> None:
+        """Load a backbone and answer once, at the first call. Raises UserError where that cannot be done.
+
+        A first pass also pays for loading, which would count as the first column's time.
+        """
         with self._lock:
             if name not in self._warm:
-                # a first pass also pays for loading and warming up, which would count as the first column's time
-                engine.compare("Warming up.", "What is this?")
+                self.engines[name].compare("Warming up.", "What is this?")
                 self._warm.add(name)
-        return engine.compare(passage, question)
+
+    def warm_up_beside(self) -> threading.Thread:
+        """Do so for the first backbone in a thread of its own, while the page is already served."""
+
+        def work() -> None:
+            with suppress(UserError):  # the first visitor's answer says what is missing
+                if self.readiness(self.backbone).ready:
+                    self.warm_up(self.backbone)
+
+        thread = threading.Thread(target=work, name="warm-up", daemon=True)
+        thread.start()
+        return thread
 
 
 @cache
