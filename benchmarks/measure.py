@@ -107,10 +107,13 @@ def report(given: argparse.Namespace, what: str, rows: Sequence[Row]) -> None:
     for one in rows:
         verdict = {True: "reached", False: "missed", None: "no goal"}[one["reached"]]
         print(f"{one['what']}: {one['ratio']:.2f} ({one['goal']}: {verdict})", flush=True)
-    if given.quick:
-        return
-    found = {"what": what, "machine": machine() | {"threads": given.threads}, "matrix_gflops": product_rate()}
-    write_json(given.output, found | {"rows": list(rows)})
+    write(given, what, {"matrix_gflops": product_rate(), "rows": list(rows)})
+
+
+def write(given: argparse.Namespace, what: str, found: Mapping[str, Any]) -> None:
+    """Write what was found with the machine, unless it was only a quick look."""
+    if not given.quick:
+        write_json(given.output, {"what": what, "machine": machine() | {"threads": given.threads}, **found})
 
 
 def text(*, words: int = 0, characters: int = 0) -> str:

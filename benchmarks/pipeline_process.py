@@ -1,4 +1,4 @@
-"""The peer: the question-answering pipeline of transformers 4.57, in its own environment. Imports nothing of the project.
+"""The peer: transformers 4.57's question-answering pipeline, in its own environment. Imports nothing of the project.
 
 Its arguments are a number of threads and checkpoint folders. Each line of standard input is a JSON list of tasks,
 `{"question", "context"}`; the answer is a line with the seconds and the answers: of one task, by every model in turn;

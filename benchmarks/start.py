@@ -1,7 +1,7 @@
 """From the start of a process to its first answer: python -m benchmarks.start
 
-The page's own process, up to three variants' answer with the page built, over a bare `import torch, transformers, gradio`
-plus loading one model. Writes benchmarks/start.json.
+The page's own process, up to three variants' answer with the page built, over a bare
+`import torch, transformers, gradio` plus loading one model. Writes benchmarks/start.json.
 """
 
 from __future__ import annotations
