@@ -1,6 +1,6 @@
 """What might have made inference faster, kept or not: python -m benchmarks.candidates --squad dev-v1.1.json
 
-Where the time of one question goes; the rate of matrix products by number format; how fast and how true to fp32 the LoRA
+Where one question's time goes; the rate of matrix products by number format; how fast and how true to fp32 the LoRA
 variant answers in other formats; and the batch that a processor is fastest with. Writes benchmarks/candidates.json.
 """
 
