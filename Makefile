@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_ARGS ?=
+SQUAD ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app test lint format results soak screenshots clean
+.PHONY: help app test lint format results bench soak screenshots clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +30,10 @@ format: $(VENV)/.installed-dev ## put the code into the one format
 
 results: $(VENV)/.installed ## write the README's tables of results anew from adapters/*/*/metrics.json
 	@$(BIN)/python -m qa_compare results
+
+bench: $(VENV)/.installed ## measure inference anew against its peers, into benchmarks/*.json (SQUAD=dev-v1.1.json, else the hub's)
+	@for name in one_question users long_passage footprint start; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@$(BIN)/python -m benchmarks.many_questions $(if $(SQUAD),--squad $(SQUAD))
 
 soak: $(VENV)/.installed-dev ## 200 visitors, 25 kills and 3 minutes of fuzzing: twenty minutes at most, loopback only
 	@QA_COMPARE_KILLS=12 $(BIN)/python -m pytest -q tests/test_faults.py

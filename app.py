@@ -28,11 +28,9 @@ def main() -> int:
         asked = Engine(options.backbone, adapters=options.adapters, weights=options.weights, revision=options.revision)
         if options.backbone != "minilm-l6-qa" or options.weights or options.revision:
             _ = asked.located  # what was asked for by name may be fetched, and is missed now rather than later
-        serve(
-            Service(engines | {asked.backbone: asked}, asked.backbone, options.squad),
-            host=options.host,
-            port=options.port,
-        )
+        service = Service(engines | {asked.backbone: asked}, asked.backbone, options.squad)
+        service.warm_up_beside()
+        serve(service, host=options.host, port=options.port)
     except (UserError, OSError) as error:
         print(f"app.py: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

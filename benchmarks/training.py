@@ -14,14 +14,12 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import platform
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ import torch
 from peft import LoraConfig, PeftModelForQuestionAnswering
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
+from benchmarks.measure import HERE, machine
 from qa_compare import backbones
 from qa_compare.errors import UserError
 from qa_compare.features import MAX_LENGTH, encode
@@ -44,7 +43,7 @@ from train.loop import training_arguments
 from train.options import Options, positive
 from train.trainer import LABELS, QATrainer
 
-OUTPUT = Path(__file__).parent / "training.json"
+OUTPUT = HERE / "training.json"
 QUESTIONS = 2_000
 QUIET: dict[str, Any] = {"eval_strategy": "no", "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True}
 
@@ -156,20 +155,6 @@ def _answer(pipe: Connection, side: str) -> float:
     except EOFError:
         raise UserError(f"the side {side!r} failed: its traceback stands above") from None
     return rate
-
-
-def machine() -> dict[str, Any]:
-    """What the numbers depend on."""
-    info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if "model name" in line] if info.is_file() else []
-    return {
-        "processor": names[0].partition(":")[2].strip() if names else platform.processor(),
-        "threads": os.cpu_count(),
-        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "transformers", "peft", "accelerate")},
-    }
 
 
 def main(argv: list[str] | None = None) -> None:

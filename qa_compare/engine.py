@@ -1,4 +1,4 @@
-"""Examples x variants -> predictions: one tokenisation for all variants, batches by length, precision, cancelling."""
+"""Examples x variants -> predictions: one tokenisation for all variants, precision, cancelling."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from qa_compare import backbones, loading, variants
+from qa_compare.answer_cache import AnswerCache, digest
 from qa_compare.comparison import Comparison, VariantAnswer
 from qa_compare.decoding import Floats, decode
 from qa_compare.errors import UserError
 from qa_compare.examples import Example
-from qa_compare.features import MAX_LENGTH, MAX_QUESTION_TOKENS, Encoded, encode, pad
+from qa_compare.features import MAX_LENGTH, MAX_QUESTION_TOKENS, Encoded, Window, encode, pad
+from qa_compare.halving import in_halves
 from qa_compare.precision import fastest_precision
 from qa_compare.predictions import Prediction
-from qa_compare.readers import MAX_PASSAGE, MAX_QUESTION
+from qa_compare.readers import check_question
+from qa_compare.turns import Pair, Turns, by_length
 from qa_compare.variants import Variant
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from transformers import BertForQuestionAnswering, PreTrainedTokenizerFast
 
 _CHUNK = 256
+_REMEMBERED = 1_024  # columns of answers, each some kilobytes
+_TOKENS = 1_024  # of a batch, where a processor is fastest; a card takes as many rows as it is told
 Model = TypeVar("Model", bound="nn.Module")
 Logits = tuple[list[Floats], list[Floats]]
 
@@ -64,6 +69,9 @@ class Engine:
         self.precision = fastest_precision(self.device.type) if precision == "auto" else precision
         self._weights, self._revision = weights, revision
         self._models: dict[str, nn.Module] = {}
+        self._remembered: AnswerCache[VariantAnswer] = AnswerCache(_REMEMBERED)
+        self._limits = {"rows": batch_size, "tokens": _TOKENS if self.device.type == "cpu" else batch_size * MAX_LENGTH}
+        self._turns = Turns(self._forward, **self._limits)
         self._lock = threading.RLock()
 
     @cached_property
@@ -140,29 +148,28 @@ class Engine:
         self, encoded: Sequence[Encoded], variant: str, cancelled: Callable[[], bool] | None = None
     ) -> list[Logits]:
         """Start and end logits of each example's windows, in fp32; windows of like length share a batch."""
-        model = self.model(variant)
-        windows = [(row, window) for row, one in enumerate(encoded) for window in one.windows]
-        order = sorted(range(len(windows)), key=lambda index: -len(windows[index][1].input_ids))
-        starts: dict[int, Floats] = {}
-        ends: dict[int, Floats] = {}
-        for first in range(0, len(order), self.batch_size):
+        self.model(variant)
+        windows = [window for one in encoded for window in one.windows]
+        found: dict[int, Pair] = {}
+        for places in by_length(windows, **self._limits):
             if cancelled and cancelled():
                 raise Cancelled
-            indices = order[first : first + self.batch_size]
-            batch = pad([windows[index][1] for index in indices], self.tokenizer.pad_token_id)
-            start, end = self._forward(model, batch)
-            starts.update(zip(indices, start, strict=True))
-            ends.update(zip(indices, end, strict=True))
-        found: list[Logits] = [([], []) for _ in encoded]
-        for index, (row, _window) in enumerate(windows):
-            found[row][0].append(starts[index])
-            found[row][1].append(ends[index])
-        return found
+            found.update(zip(places, self._turns(variant, [windows[place] for place in places]), strict=True))
+        pairs = iter([found[place] for place in range(len(windows))])
+        rows = [[next(pairs) for _ in one.windows] for one in encoded]
+        return [([start for start, _ in row], [end for _, end in row]) for row in rows]
 
-    def _forward(self, model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[Floats, Floats]:
+    def _forward(self, variant: str, windows: Sequence[Window]) -> list[Pair]:
+        """Start and end logits of a batch, in two or more parts where memory does not suffice. `Turns` calls it."""
+        return in_halves(partial(self._pass, variant), windows)
+
+    def _pass(self, variant: str, windows: Sequence[Window]) -> list[Pair]:
+        """One forward pass: each row is as long as its longest window."""
+        batch = pad(windows, self.tokenizer.pad_token_id)
         with torch.inference_mode(), self._autocast():
-            output = model(**{name: tensor.to(self.device) for name, tensor in batch.items()})
-        return output.start_logits.float().cpu().numpy(), output.end_logits.float().cpu().numpy()
+            output = self.model(variant)(**{name: tensor.to(self.device) for name, tensor in batch.items()})
+        start, end = output.start_logits.float().cpu().numpy(), output.end_logits.float().cpu().numpy()
+        return list(zip(start, end, strict=True))
 
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
@@ -207,38 +214,48 @@ class Engine:
         return predictions
 
     def compare(
-        self, passage: str, question: str, variants: Sequence[str] | None = None, *, top: int = 5
+        self,
+        passage: str,
+        question: str,
+        variants: Sequence[str] | None = None,
+        *,
+        top: int = 5,
+        cancelled: Callable[[], bool] | None = None,
     ) -> Comparison:
         """What each variant answers. A variant that cannot answer says why in its column; the others answer.
 
+        An answer to one of the last questions is given again, with the time that it took then.
+
         Raises:
             UserError: an empty or too long passage or question, an unknown variant, or no weights for the backbone.
+            Cancelled: between two batches, when `cancelled()` is true.
         """
-        check(passage, question)
+        check_question(passage, question)
         names = self.default_variants if variants is None else tuple(variants)
         chosen = [self.variant(name) for name in names]
-        [encoded] = self.encode([Example("", "", passage, question)])
-        answers = tuple(self._answer(encoded, variant, top) for variant in chosen)
+        asked = digest(passage, question)
+        keys = {one.name: (asked, self.backbone, one.name, self.precision, top) for one in chosen}
+        known = {name: self._remembered.get(key) for name, key in keys.items()}
+        if missing := [variant for variant in chosen if known[variant.name] is None]:
+            [encoded] = self.encode([Example("", "", passage, question)])
+            for variant in missing:
+                known[variant.name] = answer = self._answer(encoded, variant, top, cancelled)
+                if not answer.problem:
+                    self._remembered.put(keys[variant.name], answer)
+        answers = tuple(column for name in names if (column := known[name]))
         warnings = []
-        if encoded.question_cut:
+        if any(answer.prediction and answer.prediction.question_cut for answer in answers):
             warnings.append(f"The question is longer than {MAX_QUESTION_TOKENS} tokens: only its beginning was read.")
         return Comparison(passage, question, answers, tuple(warnings))
 
-    def _answer(self, encoded: Encoded, variant: Variant, top: int) -> VariantAnswer:
+    def _answer(
+        self, encoded: Encoded, variant: Variant, top: int, cancelled: Callable[[], bool] | None
+    ) -> VariantAnswer:
         try:
             self.model(variant.name)
+            begin = time.perf_counter()
+            [(starts, ends)] = self.logits([encoded], variant.name, cancelled)
         except UserError as error:
             return VariantAnswer(variant.name, variant.label, None, problem=str(error))
-        begin = time.perf_counter()
-        [(starts, ends)] = self.logits([encoded], variant.name)
         prediction = decode(encoded, starts, ends, temperature=variant.temperature, top=top)
         return VariantAnswer(variant.name, variant.label, prediction, (time.perf_counter() - begin) * 1000)
-
-
-def check(passage: str, question: str) -> None:
-    """Refuse, with one sentence, what no model can answer. Raises UserError."""
-    for name, text, limit in (("passage", passage, MAX_PASSAGE), ("question", question, MAX_QUESTION)):
-        if not text.strip():
-            raise UserError(f"The {name} is empty: write one first.")
-        if len(text) > limit:
-            raise UserError(f"The {name} has {len(text):,} characters; at most {limit:,} are read.")

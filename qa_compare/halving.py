@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
 from qa_compare.errors import UserError
 
 Item = TypeVar("Item")
+Row = TypeVar("Row")
 _SIGNS = ("can't allocate memory", "out of memory", "bad_alloc", "not enough memory")
 EXPLAINED = "There is not enough memory on this machine to answer that: try a shorter passage, or come again later."
 
 
-def in_halves(
-    forward: Callable[[Sequence[Item]], tuple[Sequence[Any], Sequence[Any]]], batch: Sequence[Item]
-) -> tuple[list[Any], list[Any]]:
-    """`forward(batch)` as two lists of a row an item; where memory runs out, that of both halves, one after the other.
+def in_halves(forward: Callable[[Sequence[Item]], list[Row]], batch: Sequence[Item]) -> list[Row]:
+    """`forward(batch)`, a row an item; where memory runs out, that of both halves, one after the other.
 
     Raises:
         UserError: memory runs out for a single item.
@@ -31,20 +30,16 @@ def in_halves(
     if len(batch) < 2:
         raise UserError(EXPLAINED)
     middle = len(batch) // 2
-    first, second = (in_halves(forward, half) for half in (batch[:middle], batch[middle:]))
-    return first[0] + second[0], first[1] + second[1]
+    return in_halves(forward, batch[:middle]) + in_halves(forward, batch[middle:])
 
 
-def _tried(
-    forward: Callable[[Sequence[Item]], tuple[Sequence[Any], Sequence[Any]]], batch: Sequence[Item]
-) -> tuple[list[Any], list[Any]] | None:
+def _tried(forward: Callable[[Sequence[Item]], list[Row]], batch: Sequence[Item]) -> list[Row] | None:
     try:
-        starts, ends = forward(batch)
+        return forward(batch)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
         return None
-    return list(starts), list(ends)
 
 
 def out_of_memory(error: BaseException) -> bool:

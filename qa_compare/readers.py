@@ -265,3 +265,12 @@ def _answer(answer: Any, passage: str) -> Answer:
         where = f"it stands at {found}" if found >= 0 else "it stands nowhere in it"
         raise _BadRow(f"the answer {shown} is not at character {start} of its passage ({where})")
     return Answer(answer, start)
+
+
+def check_question(passage: str, question: str) -> None:
+    """Refuse, with one sentence, what no model can answer. Raises UserError."""
+    for name, text, limit in (("passage", passage, MAX_PASSAGE), ("question", question, MAX_QUESTION)):
+        if not text.strip():
+            raise UserError(f"The {name} is empty: write one first.")
+        if len(text) > limit:
+            raise UserError(f"The {name} has {len(text):,} characters; at most {limit:,} are read.")

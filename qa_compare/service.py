@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from qa_compare import backbones, examples, readers
 from qa_compare.backbones import Availability
 from qa_compare.comparison import Comparison
-from qa_compare.engine import Engine, check
+from qa_compare.engine import Engine
 from qa_compare.errors import UserError
 from qa_compare.examples import Answer, Example
 from qa_compare.uploads import check_upload
@@ -138,15 +139,33 @@ class Service:
         name = backbone or self.backbone
         engine = self.engine(name)
         chosen = self.shown(name, variants)
-        check(passage, question)
+        readers.check_question(passage, question)
         if "located" not in vars(engine) and not (weights := backbones.availability(name)).ready:
             raise UserError(weights.detail)
+        self.warm_up(name, chosen)
+        return engine.compare(passage, question, chosen)
+
+    def warm_up(self, name: str, chosen: Sequence[str]) -> None:
+        """Load variants and answer once, each at its first call. Raises UserError where that cannot be done.
+
+        A first pass also pays for loading, which would count as the first column's time.
+        """
         with self._lock:
             if cold := [one for one in chosen if (name, one) not in self._warm]:
-                # a first pass also pays for loading and warming up, which would count as the first column's time
-                engine.compare("Warming up.", "What is this?", cold)
+                self.engine(name).compare("Warming up.", "What is this?", cold)
                 self._warm.update((name, one) for one in cold)
-        return engine.compare(passage, question, chosen)
+
+    def warm_up_beside(self) -> threading.Thread:
+        """Do so for the first backbone in a thread of its own, while the page is already served."""
+
+        def work() -> None:
+            with suppress(UserError):  # the first visitor's answer says what is missing
+                if self.readiness(self.backbone).ready:
+                    self.warm_up(self.backbone, self.shown(self.backbone))
+
+        thread = threading.Thread(target=work, name="warm-up", daemon=True)
+        thread.start()
+        return thread
 
 
 @cache

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from qa_compare.answer_cache import AnswerCache
 from qa_compare.comparison import Comparison, VariantAnswer
-from qa_compare.engine import MAX_PASSAGE, MAX_QUESTION, Cancelled, Engine
+from qa_compare.engine import Cancelled, Engine
 from qa_compare.errors import UserError
 from qa_compare.predictions import Candidate, Prediction
+from qa_compare.readers import MAX_PASSAGE, MAX_QUESTION
 from tests import tiny
 
 
@@ -47,6 +50,83 @@ def test_progress_counts_up_to_all_and_cancelling_stops(engine):
     assert seen[-1] == (10, 10)
     with pytest.raises(Cancelled):
         engine.predict(tiny.examples(10), "base", cancelled=lambda: True)
+
+
+def test_where_memory_runs_out_a_batch_is_halved_and_then_the_column_says_so(engine, monkeypatch):
+    examples, passes = tiny.examples(4), []
+    expected = [one.answer for one in engine.predict(examples, "base")]
+    whole = engine._pass
+
+    def narrow(variant, windows):
+        passes.append(len(windows))
+        if len(windows) > most:
+            raise MemoryError
+        return whole(variant, windows)
+
+    monkeypatch.setattr(engine, "_pass", narrow)
+    most = 2
+    assert [one.answer for one in engine.predict(examples, "base")] == expected
+    assert passes == [4, 2, 2]
+    most = 0
+    answer = engine.compare("the river flows home", "where", ["base"]).answers[0]
+    assert answer.prediction is None
+    assert "not enough memory" in answer.problem
+
+
+def test_a_comparison_is_cancelled_between_two_batches_and_nothing_of_it_is_kept(engine):
+    passage = "the river flows to the sea and " * 400
+    asked = iter([False, False])
+    with pytest.raises(Cancelled):
+        engine.compare(passage, "where", ["base"], cancelled=lambda: next(asked, True))
+    assert engine.compare(passage, "where", ["base"], cancelled=lambda: False).answers[0].prediction
+
+
+@pytest.fixture
+def passes(engine, monkeypatch):
+    """How many windows each forward pass got."""
+    seen: list[int] = []
+    forward = engine._turns._forward
+    monkeypatch.setattr(
+        engine._turns, "_forward", lambda variant, some: seen.append(len(some)) or forward(variant, some)
+    )
+    return seen
+
+
+def test_the_same_question_again_takes_no_forward_pass_and_gives_the_same(engine, passes):
+    first = engine.compare("the river 1 flows", "where")
+    assert engine.compare("the river 1 flows", "where") == first
+    assert passes == [1]
+
+
+@pytest.mark.parametrize(
+    "change", [{"passage": "the river 3 flows"}, {"question": "who"}, {"top": 4}, {"precision": "bf16"}]
+)
+def test_another_passage_question_number_of_answers_or_precision_is_another_question(
+    engine, passes, monkeypatch, change
+):
+    asked = {"passage": "the river 2 flows", "question": "where", "top": 5}
+    engine.compare(**asked)
+    passes.clear()
+    monkeypatch.setattr(engine, "precision", change.pop("precision", "fp32"))
+    engine.compare(**asked | change)
+    assert passes == [1]
+
+
+def test_answers_are_forgotten_one_by_one_when_there_are_too_many(engine, passes, monkeypatch):
+    monkeypatch.setattr(engine, "_remembered", AnswerCache(2))
+    for number in (1, 2, 3, 3, 1):
+        engine.compare(f"the river {number} rises", "where")
+    assert len(passes) == 4
+    assert len(engine._remembered) == 2
+
+
+def test_sixteen_threads_get_the_answers_that_one_gets(engine):
+    examples = tiny.examples(16)
+    alone = [engine.predict([one], "base")[0].answer for one in examples]
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda one: engine.compare(one.passage, one.question), examples))
+    assert [one.answers[0].answer for one in found] == alone
+    assert [one.passage for one in found] == [one.passage for one in examples]
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,16 @@ def test_the_first_answer_on_a_backbone_is_preceded_by_one_that_is_not_timed(
     assert asked == ["What is this?", QUESTION, QUESTION]
 
 
+def test_warming_up_beside_loads_the_first_backbone_and_a_missing_one_is_no_fault(
+    made: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.warm_up_beside().join(60)
+    assert made._warm == {"river"}
+    monkeypatch.setattr(made, "backbone", "bert-tiny")
+    made.warm_up_beside().join(60)
+    assert made._warm == {"river"}
+
+
 @pytest.mark.parametrize(
     ("passage", "question", "backbone", "sentence"),
     [

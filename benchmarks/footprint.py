@@ -1,0 +1,64 @@
+"""Bytes of distinct parameters with three variants held, and what merged copies buy: python -m benchmarks.footprint
+
+Bytes are counted by storage; the process's resident memory stands beside. LoRA merged is a copy of the matrices that it
+changes; unmerged, it shares them with the base and multiplies twice more a layer. Writes benchmarks/footprint.json.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import nn
+
+from benchmarks.measure import alternate, options, report, row, text, timed
+from qa_compare import loading
+from qa_compare.engine import Engine
+from qa_compare.examples import Example
+from qa_compare.features import pad
+
+
+def held(models: Iterable[nn.Module]) -> int:
+    """Bytes of the distinct storages behind all parameters and buffers."""
+    storages = {}
+    for model in models:
+        for tensor in (*model.parameters(), *model.buffers()):
+            storage = tensor.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+    return sum(storages.values())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    given = options(__doc__, argv, "footprint")
+    engine = Engine(precision="fp32")
+    base, merged, prompt = (engine.model(name) for name in ("base", "lora", "prompt-tuning"))
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    unmerged = loading.apply_adapter(engine.variant("lora"), engine.base, trainable=True).eval()
+    [encoded] = engine.encode([Example("", "", text(words=150), "What is this about?")])
+    batch = pad(encoded.windows, engine.tokenizer.pad_token_id)
+
+    def forward(model: nn.Module) -> None:
+        with torch.inference_mode():
+            model(**batch)
+
+    times = alternate(
+        {"merged": timed(lambda: forward(merged)), "unmerged": timed(lambda: forward(unmerged))}, given.rounds
+    )
+    one, three, shared = (
+        [float(held(models))] for models in ([base], [base, merged, prompt], [base, unmerged, prompt])
+    )
+    bytes_, alternative = {"three variants": three, "one": one}, {"three variants": shared, "one": one}
+    goal = "at most 1.35, or the speed that merged copies buy"
+    rows = [
+        row("bytes of three variants over one", goal, "three variants", "one", bytes_, most=1.35) | {"peak_rss": rss},
+        row("the same with LoRA unmerged", "", "three variants", "one", alternative),
+        row("seconds of LoRA unmerged over merged", "worth the copy: 1.15", "unmerged", "merged", times, least=1.15),
+    ]
+    rows[0]["reached"] |= rows[2]["reached"]
+    report(given, "parameters held, bytes, and a forward pass, seconds", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""2,000 questions of SQuAD validation, one variant: python -m benchmarks.many_questions --squad dev-v1.1.json
+
+In questions a second against the pipeline of transformers 4.57 (batch 32), against the report's loop (padded to 384,
+fp32, batches of 8, start and end by argmax) and against the bare passes over the engine's own batches. Each round is
+another tenth of the questions, so that every side answers all of them, and their scores are compared. Writes
+benchmarks/many_questions.json.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.measure import Row, options, report, row, timed
+from benchmarks.peers import pipeline
+from qa_compare.engine import Engine
+from qa_compare.examples import Example, squad_validation
+from qa_compare.features import MAX_LENGTH, pad
+from qa_compare.readers import read_examples
+from qa_compare.scoring import exact_match, f1
+from qa_compare.turns import by_length
+
+VARIANT, QUESTIONS, TENTHS = "lora", 2_000, 10
+Answers = dict[str, list[str]]
+
+
+def report_loop(engine: Engine, examples: Sequence[Example]) -> list[str]:
+    """The report's way: every input cut or padded to 384 tokens, batches of 8, each edge of the answer by itself."""
+    answers = []
+    for first in range(0, len(examples), 8):
+        some = examples[first : first + 8]
+        batch: Any = engine.tokenizer(
+            [one.question for one in some],
+            [one.passage for one in some],
+            truncation="only_second",
+            padding="max_length",
+            max_length=MAX_LENGTH,
+            return_offsets_mapping=True,
+            return_tensors="pt",
+        )
+        offsets = batch.pop("offset_mapping")
+        with torch.no_grad():
+            output = engine.model(VARIANT)(**batch)
+        for one, place, start, end in zip(
+            some, offsets, output.start_logits.argmax(1), output.end_logits.argmax(1), strict=True
+        ):
+            answers.append(one.passage[int(place[start, 0]) : int(place[end, 1])])
+    return answers
+
+
+def bare(engine: Engine, examples: Sequence[Example]) -> float:
+    """The seconds of `model(**inputs)` over the engine's own batches, and of nothing else."""
+    windows = [window for one in engine.encode(examples) for window in one.windows]
+    batches = [
+        pad([windows[place] for place in places], engine.tokenizer.pad_token_id)
+        for places in by_length(windows, **engine._limits)
+    ]
+
+    def passes() -> None:
+        with torch.inference_mode(), engine._autocast():
+            for batch in batches:
+                engine.model(VARIANT)(**batch)
+
+    return timed(passes)()
+
+
+def measure(examples: Sequence[Example], rounds: int, threads: int) -> tuple[dict[str, list[float]], Answers]:
+    """Seconds of each side and round, and each side's answers to all questions; a first round warms up."""
+    default, same = Engine(), Engine(precision="fp32")
+    step = len(examples) // rounds
+    parts = [examples[:step], *(examples[first : first + step] for first in range(0, step * rounds, step))]
+    names = ("default", "fp32", "bf16", "report's loop", "pipeline", "bare passes")
+    seconds: dict[str, list[float]] = {name: [] for name in names if name != "bf16"}
+    answers: Answers = {name: [] for name in names[:-1]}
+    with pipeline(same, (VARIANT,), threads) as peer:
+        for number, part in enumerate(parts):
+            found: Answers = {}
+
+            def keep(name: str, got: list[str], found: Answers = found) -> None:
+                found[name] = got
+
+            def ours(engine: Engine, name: str, part: Sequence[Example] = part) -> None:
+                keep(name, [one.answer for one in engine.predict(part, VARIANT, top=1)])
+
+            spent = {
+                "default": timed(lambda: ours(default, "default"))(),
+                "fp32": timed(lambda: ours(same, "fp32"))(),
+                "report's loop": timed(lambda part=part: keep("report's loop", report_loop(same, part)))(),
+                "bare passes": bare(same, part),
+            }
+            spent["pipeline"], found["pipeline"] = peer.answer(part)
+            ours(_bf16(same), "bf16")
+            if number:
+                for name, value in spent.items():
+                    seconds[name].append(value)
+                for name, got in found.items():
+                    answers[name] += got
+    return seconds, answers
+
+
+def _bf16(engine: Engine) -> Engine:
+    """An engine of the same models in bfloat16, for the share of its answers that agree with fp32."""
+    other = Engine(precision="bf16")
+    other._models = engine._models
+    return other
+
+
+def scores(examples: Sequence[Example], answers: Answers) -> dict[str, Any]:
+    """Of each side, in percent: exact match, F1, and the answers that are the same as in fp32."""
+    return {
+        name: {
+            "exact_match": 100 * statistics.mean(exact_match(a, gold) for a, gold in _pairs(examples, got)),
+            "f1": 100 * statistics.mean(f1(a, gold) for a, gold in _pairs(examples, got)),
+            "same_as_fp32": 100 * statistics.mean(a == b for a, b in zip(got, answers["fp32"], strict=True)),
+        }
+        for name, got in answers.items()
+    }
+
+
+def _pairs(examples: Sequence[Example], answers: Sequence[str]) -> list[tuple[str, list[str]]]:
+    golds = [[gold.text for gold in one.answers] for one in examples]
+    return list(zip(answers, golds, strict=False))
+
+
+def rows(seconds: dict[str, list[float]], found: dict[str, Any]) -> list[Row]:
+    """Against the pipeline, with how far the scores are apart, against the report's loop, and against the limit."""
+    apart = {key: found["default"][key] - found["pipeline"][key] for key in ("exact_match", "f1")}
+    against = row("pipeline over default, one variant", "at least 3", "pipeline", "default", seconds, least=3)
+    close = all(abs(value) <= 0.3 for value in apart.values())
+    return [
+        against | {"scores": found, "apart": apart, "apart_goal": "at most 0.3", "apart_reached": close},
+        row("pipeline over fp32, one variant", "", "pipeline", "fp32", seconds),
+        row("report's loop over default", "at least 5", "report's loop", "default", seconds, least=5),
+        row("fp32 over the bare passes", "", "fp32", "bare passes", seconds),
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    squad = {"type": Path, "metavar": "FILE", "help": "SQuAD's validation questions, instead of the hub's"}
+    given = options(__doc__, argv, "many_questions", squad=squad)
+    examples = read_examples(given.squad) if given.squad else squad_validation()
+    rounds = 2 if given.quick else TENTHS
+    examples = random.Random(0).sample(examples, 16 if given.quick else QUESTIONS)
+    seconds, answers = measure(examples, rounds, given.threads)
+    report(given, f"{len(examples):,} questions of SQuAD validation, seconds", rows(seconds, scores(examples, answers)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""What all benchmarks share: sides that take turns, medians, the machine, one JSON a benchmark."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from qa_compare.examples import sample
+from qa_compare.files import write_json
+from train.options import positive
+
+HERE = Path(__file__).parent
+ROUNDS = 9
+Side = Callable[[], float]
+Row = dict[str, Any]
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on."""
+    info = Path("/proc/cpuinfo")
+    names = [line for line in info.read_text().splitlines() if "model name" in line] if info.is_file() else []
+    return {
+        "processor": names[0].partition(":")[2].strip() if names else platform.processor(),
+        "threads": os.cpu_count(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "transformers", "peft", "accelerate")},
+    }
+
+
+def options(
+    description: str | None, argv: Sequence[str] | None, name: str, **more: dict[str, Any]
+) -> argparse.Namespace:
+    """What every benchmark of inference takes, and `more` of its own; the threads are set."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--rounds", type=positive, default=ROUNDS, help=f"that count, after one (default: {ROUNDS})")
+    made.add_argument("--threads", type=positive, default=os.cpu_count(), help="of each side (default: all cores)")
+    made.add_argument("--quick", action="store_true", help="two rounds of little, to see that it runs; writes nothing")
+    made.add_argument("--output", type=Path, default=HERE / f"{name}.json")
+    for option, settings in more.items():
+        made.add_argument(f"--{option}", **settings)
+    given = made.parse_args(argv)
+    torch.set_num_threads(given.threads)
+    os.environ["OMP_NUM_THREADS"] = str(given.threads)  # of the processes that are started
+    given.rounds = 2 if given.quick else given.rounds
+    return given
+
+
+def timed(work: Callable[[], object]) -> Side:
+    """The seconds that one call of `work` takes."""
+
+    def seconds() -> float:
+        begin = time.perf_counter()
+        work()
+        return time.perf_counter() - begin
+
+    return seconds
+
+
+def alternate(sides: Mapping[str, Side], rounds: int) -> dict[str, list[float]]:
+    """What each side says, round by round, the sides taking turns; a first round warms up and is left out."""
+    found: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(rounds + 1):
+        for name, side in sides.items():
+            seconds = side()
+            if number:
+                found[name].append(seconds)
+    return found
+
+
+def row(
+    what: str,
+    goal: str,
+    over: str,
+    under: str,
+    rounds: Mapping[str, Sequence[float]],
+    *,
+    most: float = 0,
+    least: float = 0,
+) -> Row:
+    """A row of the results: the median of side `over` divided by that of `under`, against the goal if there is one."""
+    medians = {name: statistics.median(values) for name, values in rounds.items()}
+    ratio = medians[over] / medians[under]
+    reached = least <= ratio <= (most or ratio) if least or most else None
+    return {"what": what, "goal": goal, "ratio": ratio, "reached": reached, "median": medians, "rounds": rounds}
+
+
+def product_rate() -> float:
+    """This processor's fp32 matrix products, in GFLOP/s: a feed-forward layer over some three passages."""
+    left, right = torch.ones(512, 384), torch.ones(384, 1536)
+    [seconds] = alternate({"": timed(lambda: torch.mm(left, right))}, ROUNDS).values()
+    return 2 * 512 * 384 * 1536 / statistics.median(seconds) / 1e9
+
+
+def report(given: argparse.Namespace, what: str, rows: Sequence[Row]) -> None:
+    """Print each row's ratio against its goal and, unless it was only a quick look, write them with the machine."""
+    for one in rows:
+        verdict = {True: "reached", False: "missed", None: "no goal"}[one["reached"]]
+        print(f"{one['what']}: {one['ratio']:.2f} ({one['goal']}: {verdict})", flush=True)
+    write(given, what, {"matrix_gflops": product_rate(), "rows": list(rows)})
+
+
+def write(given: argparse.Namespace, what: str, found: Mapping[str, Any]) -> None:
+    """Write what was found with the machine, unless it was only a quick look."""
+    if not given.quick:
+        write_json(given.output, {"what": what, "machine": machine() | {"threads": given.threads}, **found})
+
+
+def text(*, words: int = 0, characters: int = 0) -> str:
+    """The built-in passages one after the other, as often as it takes, cut to that many words or characters."""
+    whole = " ".join(dict.fromkeys(example.passage for example in sample()))
+    whole = " ".join([whole] * (1 + max(characters, 8 * words) // len(whole)))
+    return " ".join(whole.split()[:words]) if words else whole[:characters]

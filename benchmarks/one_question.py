@@ -1,0 +1,106 @@
+"""One question about a passage of 150 words, by three variants: python -m benchmarks.one_question
+
+Against three bare forward passes at the same lengths (the prompt's virtual tokens counted in), against three calls of
+the pipeline of transformers 4.57, and against the same question again. Writes benchmarks/one_question.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+import torch
+
+from benchmarks.measure import Row, alternate, options, report, row, text, timed
+from benchmarks.peers import pipeline
+from qa_compare.answer_cache import AnswerCache
+from qa_compare.comparison import VariantAnswer
+from qa_compare.engine import Engine
+from qa_compare.examples import Example
+from qa_compare.features import pad
+
+QUESTION = "What is this passage about?"
+LIMIT, PEER = "three bare passes", "three pipeline calls"
+
+
+def bare(engine: Engine, passage: str) -> Any:
+    """Three passes of plain BERT at the lengths that the three variants read, nothing around them."""
+    [encoded] = engine.encode([Example("", "", passage, QUESTION)])
+    batch = pad(encoded.windows, engine.tokenizer.pad_token_id)
+    virtual = engine.model("prompt-tuning").virtual_tokens
+    longer = {
+        name: torch.nn.functional.pad(tensor, (0, virtual), value=int(name == "attention_mask"))
+        for name, tensor in batch.items()
+    }
+    models = [engine.model("base"), engine.model("lora"), engine.model("base")]
+
+    def three() -> None:
+        with torch.inference_mode(), engine._autocast():
+            for model, inputs in zip(models, (batch, batch, longer), strict=True):
+                model(**inputs)
+
+    return three
+
+
+def against_bare(passage: str, precision: str, rounds: int) -> Row:
+    """The first row: what is around the model, at one precision."""
+    engine = Engine(precision=precision)
+    forget = AnswerCache[VariantAnswer](0)
+    engine._remembered = forget  # else every round after the first would be answered from memory
+    sides = {
+        "three variants": timed(lambda: engine.compare(passage, QUESTION)),
+        LIMIT: timed(bare(engine, passage)),
+    }
+    found = alternate(sides, rounds)
+    what = f"one question, three variants, over {LIMIT}, {precision}"
+    return row(what, "at most 1.15", "three variants", LIMIT, found, most=1.15)
+
+
+def against_pipeline(passage: str, rounds: int, threads: int) -> list[Row]:
+    """Three calls of the pipeline in fp32 over ours at the default precision, and over ours in fp32."""
+    default, same = Engine(), Engine(precision="fp32")
+    for engine in (default, same):
+        engine._remembered = AnswerCache[VariantAnswer](0)
+    asked = [Example("", "", passage, QUESTION)]
+    with pipeline(same, ("base", "lora", "base"), threads) as peer:
+        sides = {
+            PEER: lambda: peer.answer(asked)[0],
+            f"default ({default.precision})": timed(lambda: default.compare(passage, QUESTION)),
+            "fp32": timed(lambda: same.compare(passage, QUESTION)),
+        }
+        found = alternate(sides, rounds)
+    ours = f"default ({default.precision})"
+    return [
+        row(f"{PEER} over {ours}", "at least 2.5", PEER, ours, found, least=2.5),
+        row(f"{PEER} over fp32", "", PEER, "fp32", found),
+    ]
+
+
+def again(passage: str, rounds: int) -> Row:
+    """A question that was never asked over the same one again."""
+    engine, number = Engine(), count()
+    asked = ""
+
+    def new() -> None:
+        nonlocal asked
+        asked = f"{QUESTION} {next(number)}"
+        engine.compare(passage, asked)
+
+    found = alternate({"new": timed(new), "again": timed(lambda: engine.compare(passage, asked))}, rounds)
+    return row("a question over the same one again", "at least 50", "new", "again", found, least=50)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    given = options(__doc__, argv, "one_question")
+    passage = text(words=150)
+    precisions = dict.fromkeys(["fp32", Engine().precision])
+    rows = [against_bare(passage, precision, given.rounds) for precision in precisions]
+    rows.append(again(passage, given.rounds))
+    rows += against_pipeline(passage, given.rounds, given.threads)
+    report(given, "one question about a passage of 150 words, seconds", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""The answers to the last questions, so that the same one again costs a look-up and no forward pass."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+Key = tuple[str | int | bytes, ...]
+
+
+class AnswerCache(Generic[Value]):
+    """At most `size` values, the one longest unused forgotten first. Threads may share it."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._values: OrderedDict[Key, Value] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: Key) -> Value | None:
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def put(self, key: Key, value: Value) -> None:
+        with self._lock:
+            self._values[key] = value
+            self._values.move_to_end(key)
+            while len(self._values) > self.size:
+                self._values.popitem(last=False)
+
+
+def digest(*texts: str) -> bytes:
+    """A hash of texts in their order: a passage of 200,000 characters is not kept for being part of a key."""
+    whole = hashlib.sha256()
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        whole.update(len(data).to_bytes(8))
+        whole.update(data)
+    return whole.digest()

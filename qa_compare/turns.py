@@ -1,0 +1,84 @@
+"""Forward passes of many threads: one at a time, the oldest first, windows of several requests in one batch.
+
+Two passes at once would share the processor's cores and caches and both be slower. A batch of some thousand tokens is
+where a processor is fastest: fewer read the weights too often, more no longer fit into its caches.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+
+from qa_compare.decoding import Floats
+from qa_compare.features import Window
+
+Pair = tuple[Floats, Floats]
+Forward = Callable[[str, Sequence[Window]], Sequence[Pair]]
+_WASTE = 1.1  # more padding than a tenth costs what the larger batch gains
+
+
+class Turns:
+    """`turns(variant, windows)` gives each window's start and end logits, by way of `forward`, when its turn comes.
+
+    Requests of other threads that wait for the same variant join the batch where their windows are of like length and
+    the batch stays within `rows` windows and `tokens` tokens, padding counted in.
+    """
+
+    def __init__(self, forward: Forward, *, rows: int, tokens: int) -> None:
+        self._forward, self._rows, self._tokens = forward, rows, tokens
+        self._waiting: deque[_Request] = deque()
+        self._changing, self._turn = threading.Lock(), threading.Lock()
+
+    def __call__(self, variant: str, windows: Sequence[Window]) -> list[Pair]:
+        mine = _Request(variant, windows)
+        with self._changing:
+            self._waiting.append(mine)
+        with self._turn:  # whoever comes in serves those before him; often someone has served him already
+            while not mine.done.done():
+                self._serve()
+        return mine.done.result()
+
+    def _serve(self) -> None:
+        together = self._next()
+        windows = [window for request in together for window in request.windows]
+        try:
+            found = iter(self._forward(together[0].variant, windows))
+            for request in together:
+                request.done.set_result([next(found) for _ in request.windows])
+        except BaseException as error:  # each of them must hear of it, an interrupt included
+            for request in together:
+                if not request.done.done():
+                    request.done.set_exception(error)
+
+    def _next(self) -> list[_Request]:
+        """The oldest request and those that may join it, taken out of the queue."""
+        with self._changing:
+            together = [self._waiting.popleft()]
+            for request in [one for one in self._waiting if one.variant == together[0].variant]:
+                if self._fits([*together, request]):
+                    together.append(request)
+                    self._waiting.remove(request)
+        return together
+
+    def _fits(self, requests: Sequence[_Request]) -> bool:
+        lengths = [len(window.input_ids) for request in requests for window in request.windows]
+        padded = len(lengths) * max(lengths)
+        return len(lengths) <= self._rows and padded <= min(self._tokens, _WASTE * sum(lengths))
+
+
+class _Request:
+    def __init__(self, variant: str, windows: Sequence[Window]) -> None:
+        self.variant, self.windows = variant, windows
+        self.done: Future[list[Pair]] = Future()
+
+
+def by_length(windows: Sequence[Window], *, rows: int, tokens: int) -> Iterator[list[int]]:
+    """Places of `windows` in batches of like length, longest first: at most `rows` windows and `tokens` tokens each,
+    padding counted in, yet at least one window."""
+    order = sorted(range(len(windows)), key=lambda place: -len(windows[place].input_ids))
+    while order:
+        many = max(1, min(rows, tokens // len(windows[order[0]].input_ids)))
+        yield order[:many]
+        order = order[many:]
