@@ -167,10 +167,10 @@ def test_a_cancelled_run_keeps_the_same_questions_of_all_variants_and_goes_on_fr
 
 def test_cancelling_reaches_the_engine_between_its_batches(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = iter([False, False, True])  # asked before the step, before the first batch, before the second
-    engine.batch_size = 1
+    monkeypatch.setitem(engine._limits, "rows", 1)
     forwards: list[int] = []
-    forward = engine._forward
-    monkeypatch.setattr(engine, "_forward", lambda *given: (forwards.append(1), forward(*given))[1])
+    forward = engine._pass
+    monkeypatch.setattr(engine, "_pass", lambda *given: (forwards.append(1), forward(*given))[1])
     with pytest.raises(Cancelled):
         list(Answers(engine, tiny.examples(4)).find(["base"], lambda: next(calls)))
     assert len(forwards) == 1
