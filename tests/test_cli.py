@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from qa_compare.__main__ import main, parser
+from qa_compare.__main__ import main
 from qa_compare.backbones import ADAPTERS
 from qa_compare.cli import table
 from qa_compare.comparison import Comparison, VariantAnswer
@@ -301,16 +300,6 @@ def test_help_is_printed_without_loading_torch() -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 False"
     assert "--passage-file" in done.stdout
-
-
-def test_every_command_of_the_readme_is_one_that_the_command_line_takes() -> None:
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    # also behind a launcher: accelerate launch … -m qa_compare evaluate …
-    commands = [line.partition(" -m qa_compare ") for line in lines if line.startswith(("python ", "accelerate "))]
-    arguments = [shlex.split(rest, comments=True) for _, _, rest in commands if rest]
-    assert {one[0] for one in arguments} == {"ask", "predict", "evaluate", "paired", "results", "export-base"}
-    for one in arguments:
-        parser().parse_args(one)  # raises UserError for what it does not know
 
 
 CSV = """passage,question,answers

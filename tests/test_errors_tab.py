@@ -359,7 +359,7 @@ def test_the_endpoint_gives_rows_counts_and_columns(errors: Callable[..., dict[s
         ({"source": "upload"}, "unknown source 'upload': there are sample and squad"),
         ({"source": SQUAD}, "give a SQuAD JSON file instead"),
         ({"outcome": "1"}, "the outcome '1' is not"),
-        ({"kind": 5}, "are texts"),
+        ({"kind": 5}, "is a text"),
         ({"kind": "odd"}, "unknown kind of error"),
         ({"sure": 2}, "sure is a number from 0 to 1"),
         ({"limit": 0}, "limit is a whole number from 1 to 1,000"),

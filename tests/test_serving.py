@@ -110,7 +110,7 @@ def test_a_request_is_a_line_of_time_endpoint_sizes_milliseconds_and_outcome(
     assert compare(page)["variants"]
     [found] = [LINE.fullmatch(text) for text in log.messages if "/compare" in text]
     assert found
-    assert found["sizes"] == f"{len(SECRET)},{len(QUESTION)}"
+    assert found["sizes"] == f"{len(SECRET)},{len(QUESTION)},0"
     assert found["outcome"] == "ok"
     assert SECRET not in log.text
     assert QUESTION not in log.text
@@ -121,7 +121,7 @@ def test_a_refused_request_says_so_in_its_line(page: str, log: pytest.LogCapture
         Client(page, verbose=False).predict(passage="", question=QUESTION, api_name="/compare")
     [found] = [LINE.fullmatch(text) for text in log.messages if "/compare" in text]
     assert found
-    assert (found["sizes"], found["outcome"]) == (f"0,{len(QUESTION)}", "refused")
+    assert (found["sizes"], found["outcome"]) == (f"0,{len(QUESTION)},0", "refused")
 
 
 @pytest.mark.parametrize("set_page", [Settings(log_texts=True)], indirect=True)
