@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_ARGS ?=
 SQUAD ?=
+DATA ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app test lint format results bench soak screenshots clean
+.PHONY: help app test test-quick lint format train results bench soak screenshots clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,14 +20,21 @@ app: $(VENV)/.installed ## install what is needed and open the page at http://12
 test: $(VENV)/.installed-dev ## install what is needed and run the whole test suite, in a browser too where there is one
 	@CHROMIUM="$$(.ci/chromium $(BIN)/python)" $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: $(VENV)/.installed-dev ## check style, format and types
+test-quick: $(VENV)/.installed-dev ## the tests that take no browser, no training and no process of their own: under a minute
+	@$(BIN)/python -m pytest -m "not browser and not slow" $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev ## check style, format, types and which module imports which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.installed-dev ## put the code into the one format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+train: $(VENV)/.installed ## train every adapter, one after another, from the files in DATA= (train/README.md)
+	@train/queue.sh "$(DATA)"
 
 results: $(VENV)/.installed ## write the README's tables of results anew from adapters/*/*/metrics.json
 	@$(BIN)/python -m qa_compare results

@@ -36,6 +36,21 @@ settings.register_profile("shared-machine", deadline=None)  # a busy processor i
 settings.load_profile("shared-machine")
 
 
+# test modules that train, kill, serve or start processes
+SLOW = set(
+    """test_any_input test_benchmarks test_cli test_damaged_adapters test_docs test_doctor test_evaluate_command
+    test_experiments test_faults test_importance_benchmark test_model_cards test_page test_queue test_security
+    test_serving test_space test_train_methods test_train_robust test_training test_uploads""".split()
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow modules in one place."""
+    for item in items:
+        if item.path.stem in SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
