@@ -74,7 +74,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new environment with the requirements installed where QA_COMPARE_TEST_INSTALL=1 asks for it, as CI does."""
+    """A new environment with the requirements installed where QA_COMPARE_TEST_INSTALL=1 asks for it."""
     if os.environ.get("QA_COMPARE_TEST_INSTALL") != "1":
         return Path(sys.executable)
     folder = tmp_path_factory.mktemp("environment")

@@ -13,11 +13,11 @@ from qa_compare.ui import cards
 
 # where the clipboard is not to be had (a page without https), the link is there to be copied by hand
 COPY = """
-document.querySelectorAll('#tools .label-wrap').forEach(panel => {
-    const tell = () => panel.setAttribute('aria-expanded', panel.classList.contains('open'));
-    new MutationObserver(tell).observe(panel, {attributeFilter: ['class']});
-    tell();
-});
+const tell = () => document.querySelectorAll('#tools .label-wrap').forEach(
+    panel => panel.setAttribute('aria-expanded', panel.classList.contains('open')));
+// the panels may come, or be made anew, after this
+new MutationObserver(tell).observe(document.body, {subtree: true, childList: true, attributeFilter: ['class']});
+tell();
 element.addEventListener('click', async event => {
     const button = event.target.closest('button');
     if (!button) return;
