@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from qa_compare.doctor import processor_name
 from qa_compare.examples import sample
 from qa_compare.files import write_json
 from train.options import positive
@@ -26,10 +27,8 @@ Row = dict[str, Any]
 
 def machine() -> dict[str, Any]:
     """What the numbers depend on."""
-    info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if "model name" in line] if info.is_file() else []
     return {
-        "processor": names[0].partition(":")[2].strip() if names else platform.processor(),
+        "processor": processor_name(),
         "threads": os.cpu_count(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": platform.platform(),

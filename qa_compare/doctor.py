@@ -49,7 +49,7 @@ def _version(package: str) -> str | None:
 
 def _processor() -> dict[str, Any]:
     return {
-        "name": _processor_name() or platform.processor() or platform.machine(),
+        "name": processor_name(),
         "instructions": [name for name in _INSTRUCTIONS if name in _flags()],
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -68,8 +68,9 @@ def _cpuinfo(*fields: str) -> str:
     return ""
 
 
-def _processor_name() -> str:
-    return _cpuinfo("model name")
+def processor_name() -> str:
+    """As Linux gives it, or as Python does elsewhere."""
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 
 def _flags() -> set[str]:

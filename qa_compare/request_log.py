@@ -24,7 +24,7 @@ from qa_compare.engine import Cancelled
 from qa_compare.errors import UserError
 
 LOG = logging.getLogger("qa_compare.requests")
-QUICK = "errors"  # the concurrency group of what only looks at answers there are
+QUICK = {"errors", "batch"}  # the concurrency groups of what only looks at answers there are
 _MINUTE = 60.0  # seconds
 _MOST_SESSIONS = 10_000
 
@@ -56,7 +56,7 @@ def watch(page: gr.Blocks, *, rate: Rate | None = None, texts: bool = False) -> 
     """
     for event in page.fns.values():
         if event.fn is not None:
-            costly = not event.concurrency_id.isdigit() and event.concurrency_id != QUICK
+            costly = not event.concurrency_id.isdigit() and event.concurrency_id not in QUICK
             event.fn = _watched(event.fn, name(event), rate if costly else None, texts)
 
 

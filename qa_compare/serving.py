@@ -27,8 +27,6 @@ from qa_compare.ui.page import build_page, launch_options
 from qa_compare.uploads import MAX_UPLOAD
 
 HEALTH = "/healthz"
-# uploads and exports: looked for every ten minutes, gone after an hour
-CLEANING = (600, 3600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,6 @@ def serve(service: Service, *, host: str, port: int, chosen: Settings | None = N
     for problem in problems():
         request_log.LOG.warning(problem)
     page = build_page(service)
-    page.delete_cache = CLEANING
     watch(page, rate=Rate(chosen.rate) if chosen.rate else None, texts=chosen.log_texts)
     page.launch(
         server_name=host,

@@ -23,7 +23,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from qa_compare import request_log, serving
+from qa_compare import request_log
 from qa_compare.backbones import ADAPTERS
 from qa_compare.engine import Engine
 from qa_compare.errors import UserError
@@ -31,6 +31,7 @@ from qa_compare.http_limits import MAX_BODY
 from qa_compare.request_log import Rate, size, watch
 from qa_compare.service import Service
 from qa_compare.serving import HEALTH, Settings, serve, settings
+from qa_compare.ui import page as page_module
 from qa_compare.uploads import MAX_UPLOAD
 from tests import measured
 from tests.conftest import HOST, free_port
@@ -388,8 +389,8 @@ def test_what_was_uploaded_is_gone_after_its_time(
     river: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    assert serving.CLEANING == (600, 3600)
-    monkeypatch.setattr(serving, "CLEANING", (1, 1))
+    assert page_module.TIDY == (600, 3600)
+    monkeypatch.setattr(page_module, "TIDY", (1, 1))
     made = serve(river, host=HOST, port=free_port(), chosen=Settings(), wait=False)
     try:
         _, body = post(made.local_url, "gradio_api/upload", *form("mine.json", b"{}"))
