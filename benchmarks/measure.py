@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import random
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -15,12 +17,19 @@ from typing import Any
 import torch
 
 from qa_compare.doctor import processor_name
-from qa_compare.examples import sample
+from qa_compare.errors import UserError
+from qa_compare.examples import Example, sample, squad_validation
 from qa_compare.files import write_json
+from qa_compare.readers import read_examples
 from train.options import positive
 
 HERE = Path(__file__).parent
 ROUNDS = 9
+SQUAD: dict[str, Any] = {
+    "type": Path,
+    "metavar": "FILE",
+    "help": "SQuAD's validation questions, instead of the hub's",
+}
 Side = Callable[[], float]
 Row = dict[str, Any]
 
@@ -53,6 +62,14 @@ def options(
     os.environ["OMP_NUM_THREADS"] = str(given.threads)  # of the processes that are started
     given.rounds = 2 if given.quick else given.rounds
     return given
+
+
+def squad_sample(file: Path | None, number: int) -> list[Example]:
+    """`number` questions of SQuAD validation, always the same: of `file`, else of the hub. Exits with a line if not."""
+    try:
+        return random.Random(0).sample(read_examples(file) if file else squad_validation(), number)
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 def timed(work: Callable[[], object]) -> Side:

@@ -26,12 +26,15 @@ class Pipeline:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def answer(self, examples: Sequence[Example]) -> tuple[float, list[str]]:
-        """The seconds it took and the answers: of one question by each model, of many by the first one."""
+    def answer(self, examples: Sequence[Example], **options: int) -> tuple[float, list[str]]:
+        """The seconds it took and the answers: of one question by each model, of many by the first one.
+
+        `options` are the pipeline's own, such as `max_answer_len`.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         tasks = [{"question": one.question, "context": one.passage} for one in examples]
-        self._process.stdin.write(json.dumps(tasks) + "\n")
+        self._process.stdin.write(json.dumps({"tasks": tasks, "options": options}) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
