@@ -1,4 +1,4 @@
-"""The command line: python -m qa_compare ask | predict | convert | evaluate | paired | results | export-base | doctor.
+"""The command line: python -m qa_compare ask | predict | convert | evaluate | speed | paired | results | …
 
 Exit status: 0, 1 for a check that fails, 2 for bad input (one line on standard error), 130 when interrupted. What a
 command does is in `cli.py` and `cli_measure.py`, imported with torch and the rest only once its arguments are known to
@@ -56,6 +56,7 @@ def _run(arguments: argparse.Namespace) -> int:
         "ask": cli.ask,
         "predict": cli.predict,
         "evaluate": cli_measure.evaluate,
+        "speed": cli_measure.speed,
         "paired": cli_measure.paired,
         "export-base": cli.export_base,
         "convert": cli.convert,
@@ -95,6 +96,12 @@ def parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", parents=[common], help="measure a variant on a file of questions")
     _add_file(evaluate)
     _add_results(evaluate)
+
+    speed = commands.add_parser("speed", parents=[common], help="how fast the variants answer, in turns")
+    speed.add_argument("file", type=Path, metavar="FILE", help="questions as SQuAD JSON, JSONL or CSV")
+    speed.add_argument("--questions", type=_positive, default=200, metavar="N", help="so many of them (default: 200)")
+    speed.add_argument("--rounds", type=_positive, default=5, metavar="N", help="that count, after one (default: 5)")
+    speed.add_argument("--save", action="store_true", help="into the metrics.json of every variant that has one")
 
     paired = commands.add_parser("paired", help="how far every two measured variants of a backbone are apart")
     _add_backbone(paired)

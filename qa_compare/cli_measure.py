@@ -1,4 +1,4 @@
-"""What `evaluate`, `paired` and `results` do. Results go to standard output, progress to standard error."""
+"""What `evaluate`, `speed`, `paired` and `results` do. Results go to standard output, progress to standard error."""
 
 from __future__ import annotations
 
@@ -129,6 +129,27 @@ def _summary(evaluation: Evaluation) -> str:
 
 def _estimate(found: Estimate) -> str:
     return f"{found.value:>6.2f}  [{found.low:.2f}, {found.high:.2f}]"
+
+
+def speed(arguments: argparse.Namespace) -> None:
+    """Print how many questions a second each variant answers, in turns; with --save, also into their metrics.json."""
+    import random
+
+    from qa_compare.speed import measure, save
+
+    examples = read_examples(arguments.file)
+    if len(examples) > arguments.questions:
+        examples = random.Random(0).sample(examples, arguments.questions)
+    engine = open_engine(arguments)
+    usable = [variant for variant in engine.variants if variant.shipped and not variant.problem]
+    if not usable:
+        raise UserError(f"{engine.backbone} has no variant that can be used")
+    with progress_bar(None, engine.backbone, unit="passes") as progress:
+        found = measure(engine, examples, [variant.name for variant in usable], arguments.rounds, progress)
+    for variant in usable:
+        kept = arguments.save and variant.folder and save(variant.folder, found[variant.name], engine.precision)
+        note = "" if kept or not arguments.save else "  (no metrics.json to save it in)"
+        print(f"{variant.label:<20} {found[variant.name]:>8,.1f} questions a second{note}")
 
 
 def paired(arguments: argparse.Namespace) -> None:
