@@ -20,8 +20,9 @@ from benchmarks.measure import alternate, options, row, text, timed, write
 from benchmarks.one_question import QUESTION
 from qa_compare.decoding import decode
 from qa_compare.engine import Engine
-from qa_compare.examples import Example, squad_validation
+from qa_compare.examples import Example
 from qa_compare.readers import read_examples
+from qa_compare.sources import squad_validation
 from qa_compare.turns import Turns
 
 VARIANT = "lora"

@@ -19,10 +19,11 @@ import torch
 from benchmarks.measure import Row, options, report, row, timed
 from benchmarks.peers import pipeline
 from qa_compare.engine import Engine
-from qa_compare.examples import Example, squad_validation
+from qa_compare.examples import Example
 from qa_compare.features import MAX_LENGTH, pad
 from qa_compare.readers import read_examples
-from qa_compare.scoring import exact_match, f1
+from qa_compare.scoring import exact_match, f1, gold_texts
+from qa_compare.sources import squad_validation
 from qa_compare.turns import by_length
 
 VARIANT, QUESTIONS, TENTHS = "lora", 2_000, 10
@@ -123,8 +124,7 @@ def scores(examples: Sequence[Example], answers: Answers) -> dict[str, Any]:
 
 
 def _pairs(examples: Sequence[Example], answers: Sequence[str]) -> list[tuple[str, list[str]]]:
-    golds = [[gold.text for gold in one.answers] for one in examples]
-    return list(zip(answers, golds, strict=False))
+    return list(zip(answers, map(gold_texts, examples), strict=False))
 
 
 def rows(seconds: dict[str, list[float]], found: dict[str, Any]) -> list[Row]:

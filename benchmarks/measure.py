@@ -8,15 +8,15 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from qa_compare.doctor import processor_name
-from qa_compare.examples import sample
 from qa_compare.files import write_json
+from qa_compare.sources import sample
+from qa_compare.versions import versions
 from train.options import positive
 
 HERE = Path(__file__).parent
@@ -33,7 +33,7 @@ def machine() -> dict[str, Any]:
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": platform.platform(),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "transformers", "peft", "accelerate")},
+        **versions("torch", "transformers", "peft", "accelerate"),
     }
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 
-# both are read when the libraries are imported
+# all are read when the libraries are imported
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # each has its share of the cores, and so has what it starts
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
+import itertools
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +35,7 @@ HOST = "127.0.0.1"
 QUIET = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
     --disable-component-update --disable-sync""".split()
 OpenPage = Callable[..., "Page"]
+_ASKED = itertools.count()
 
 settings.register_profile("shared-machine", deadline=None)  # a busy processor is no failure
 settings.load_profile("shared-machine")
@@ -77,9 +82,16 @@ def served(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        return int(listener.getsockname()[1])
+    """A port that nothing listens on: below those that the system gives to connections, and never one twice.
+
+    A server may take seconds until it listens, while other tests run in other processes: each begins elsewhere.
+    """
+    while True:
+        with socket.socket() as listener:
+            port = 10_000 + (97 * os.getpid() + next(_ASKED)) % 20_000
+            with suppress(OSError):
+                listener.bind((HOST, port))
+                return port
 
 
 def chromium() -> str:

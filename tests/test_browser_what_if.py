@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from qa_compare.engine import Engine
-from qa_compare.examples import sample
 from qa_compare.service import Service
+from qa_compare.sources import sample
 from tests import measured
 from tests.conftest import HOST, OpenPage, free_port
 

@@ -19,11 +19,12 @@ from qa_compare import runs
 from qa_compare.analysis import Filter, select
 from qa_compare.engine import Cancelled, Engine
 from qa_compare.errors import UserError
-from qa_compare.examples import Example, fingerprint, sample, to_squad
+from qa_compare.examples import Example, fingerprint, to_squad
 from qa_compare.files import write_json
 from qa_compare.inspection import AT_ONCE, Inspector, Wanted
 from qa_compare.predictions import Candidate, Prediction
 from qa_compare.service import SAMPLE, SQUAD, UPLOAD, Service
+from qa_compare.sources import sample
 from qa_compare.ui import errors_api, errors_view
 from qa_compare.ui import errors_handlers as handlers
 from qa_compare.ui.errors import _answering, _stop

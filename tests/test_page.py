@@ -12,10 +12,10 @@ from urllib.request import Request, urlopen
 import pytest
 
 from qa_compare.chance import ANY
-from qa_compare.examples import sample
 from qa_compare.history import Session
 from qa_compare.inspection import Inspector
 from qa_compare.service import SAMPLE, SQUAD, UPLOAD, Service
+from qa_compare.sources import sample
 from qa_compare.ui import compare, compare_open, page
 from tests import tiny
 from tests.conftest import BACKBONE, SHIPPED
