@@ -1,4 +1,4 @@
-"""The questions that are there without a file: the built-in sample, and SQuAD from the hub, which is never waited for."""
+"""The questions that are there without a file: the built-in sample, and SQuAD from the hub, never waited for long."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from qa_compare.engine import Engine
 from qa_compare.service import Service
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 BACKBONE = "minilm-l6-qa"
 SHIPPED = ("base", "lora", "prompt-tuning")
@@ -61,6 +61,14 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is uploaded and exported lies in a folder of this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def service() -> Service:
     """The real engines with the adapters of this checkout."""
@@ -70,15 +78,13 @@ def service() -> Service:
 
 
 @pytest.fixture(scope="session")
-def served(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def served(service: Service) -> Iterator[str]:
     """The address of the running page."""
     from qa_compare.serving import Settings, serve
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))  # uploads lie there
-        page = serve(service, host=HOST, port=free_port(), chosen=Settings(), wait=False)
-        yield page.local_url
-        page.close(verbose=False)
+    page = serve(service, host=HOST, port=free_port(), chosen=Settings(), wait=False)
+    yield page.local_url
+    page.close(verbose=False)
 
 
 def free_port() -> int:
@@ -117,21 +123,29 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """What all windows of a module share: Gradio's scripts are fetched and compiled once."""
+    made = browser.new_context(reduced_motion="reduce")
+    made.set_default_timeout(60_000)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def open_page(served: str, browser: Browser) -> Iterator[OpenPage]:
+def open_page(served: str, context: BrowserContext) -> Iterator[OpenPage]:
     """Opens the page in a window of its own; at the end, no window may have logged an error or asked another host."""
     problems: list[str] = []
-    contexts = []
+    pages: list[Page] = []
 
     def look_at(request: Any) -> None:
         if not request.url.startswith((served, "data:", "blob:")):
             problems.append(f"asked for {request.url}")
 
     def open_(width: int = 1440, theme: str = "light", height: int = 900) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce")
-        contexts.append(context)
-        context.set_default_timeout(60_000)
         page = context.new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": height})
         page.on("request", look_at)
         page.on("pageerror", lambda error: problems.append(f"raised {error}"))
         page.on("dialog", lambda dialog: (problems.append(f"opened a dialog: {dialog.message}"), dialog.dismiss()))
@@ -140,8 +154,10 @@ def open_page(served: str, browser: Browser) -> Iterator[OpenPage]:
         return page
 
     yield open_
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
+    context.clear_cookies()
+    context.clear_permissions()
     assert problems == []
 
 

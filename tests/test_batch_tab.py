@@ -486,8 +486,7 @@ def button(page: Page, name: str) -> Any:
 
 @pytest.mark.browser
 @pytest.mark.usefixtures("patience")
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
 def test_a_file_is_brought_checked_run_and_taken_home(
     open_page: OpenPage, tmp_path: Path, width: int, theme: str
 ) -> None:

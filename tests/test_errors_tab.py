@@ -396,8 +396,7 @@ def open_tab(page: Page) -> None:
 
 @pytest.mark.browser
 @pytest.mark.usefixtures("asked", "patience")
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
 def test_one_filters_by_outcome_opens_a_question_and_puts_it_into_compare(
     open_page: OpenPage, width: int, theme: str
 ) -> None:
