@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from benchmarks.measure import Row, options, report, row, timed
-from benchmarks.peers import pipeline
+from benchmarks.peers import Pipeline, pipeline
 from qa_compare.engine import Engine
 from qa_compare.examples import Example
 from qa_compare.features import MAX_LENGTH, pad
@@ -80,28 +80,36 @@ def measure(examples: Sequence[Example], rounds: int, threads: int) -> tuple[dic
     answers: Answers = {name: [] for name in names[:-1]}
     with pipeline(same, (VARIANT,), threads) as peer:
         for number, part in enumerate(parts):
-            found: Answers = {}
-
-            def keep(name: str, got: list[str], found: Answers = found) -> None:
-                found[name] = got
-
-            def ours(engine: Engine, name: str, part: Sequence[Example] = part) -> None:
-                keep(name, [one.answer for one in engine.predict(part, VARIANT, top=1)])
-
-            spent = {
-                "default": timed(lambda: ours(default, "default"))(),
-                "fp32": timed(lambda: ours(same, "fp32"))(),
-                "report's loop": timed(lambda part=part: keep("report's loop", report_loop(same, part)))(),
-                "bare passes": bare(same, part),
-            }
-            spent["pipeline"], found["pipeline"] = peer.answer(part)
-            ours(_bf16(same), "bf16")
+            spent, found = one_round(part, default, same, peer)
             if number:
                 for name, value in spent.items():
                     seconds[name].append(value)
                 for name, got in found.items():
                     answers[name] += got
     return seconds, answers
+
+
+def one_round(
+    part: Sequence[Example], default: Engine, same: Engine, peer: Pipeline
+) -> tuple[dict[str, float], Answers]:
+    """Seconds and answers of each side for one part of the questions."""
+    found: Answers = {}
+
+    def ours(engine: Engine, name: str) -> None:
+        found[name] = [one.answer for one in engine.predict(part, VARIANT, top=1)]
+
+    def theirs() -> None:
+        found["report's loop"] = report_loop(same, part)
+
+    spent = {
+        "default": timed(lambda: ours(default, "default"))(),
+        "fp32": timed(lambda: ours(same, "fp32"))(),
+        "report's loop": timed(theirs)(),
+        "bare passes": bare(same, part),
+    }
+    spent["pipeline"], found["pipeline"] = peer.answer(part)
+    ours(_bf16(same), "bf16")
+    return spent, found
 
 
 def _bf16(engine: Engine) -> Engine:

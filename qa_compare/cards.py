@@ -195,9 +195,11 @@ def _training(run: dict[str, Any]) -> str:
     files = ", ".join(f"`{file['name']}`" for file in data["train_files"]) or "SQuAD v1.1's training questions"
     lines = [
         "## Training\n",
-        f"{data['train_questions']:,} questions from {files}; {run['steps']:,} steps in "
-        f"{run['seconds'] / 60:.0f} minutes on {run['device']} in {run['precision']}; "
-        f"best at step {run['best_step']:,}; {run['stopped']}.",
+        (
+            f"{data['train_questions']:,} questions from {files}; {run['steps']:,} steps in "
+            f"{run['seconds'] / 60:.0f} minutes on {run['device']} in {run['precision']}; "
+            f"best at step {run['best_step']:,}; {run['stopped']}."
+        ),
         "",
         "| hyperparameter | value |",
         "|---|---|",

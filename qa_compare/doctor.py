@@ -122,8 +122,10 @@ def table(found: dict[str, Any]) -> str:
     lines = [
         f"qa_compare {found['qa_compare']}, Python {found['python']}, {found['system']}",
         "  ".join(f"{name} {number or 'missing'}" for name, number in found["packages"].items()),
-        f"processor: {processor['name']}, {processor['cores']} cores, {processor['threads']} threads, "
-        f"{processor['torch_uses']}; {' '.join(processor['instructions']) or 'instructions unknown'}",
+        (
+            f"processor: {processor['name']}, {processor['cores']} cores, {processor['threads']} threads, "
+            f"{processor['torch_uses']}; {' '.join(processor['instructions']) or 'instructions unknown'}"
+        ),
         f"graphics card: {processor['cuda'] or 'none'}",
         f"hub: {found['hub']}",
     ]

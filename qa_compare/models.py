@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from qa_compare import backbones, loading, variants
-from qa_compare.errors import UserError
+from qa_compare.errors import UserError, quoted
 from qa_compare.features import MAX_LENGTH
 from qa_compare.variants import Variant
 
@@ -101,7 +101,7 @@ class Models:
             if variant.name == name:
                 return variant
         known = ", ".join(variant.name for variant in self.variants)
-        raise UserError(f"unknown variant {name!r} of {self.backbone}: there are {known}")
+        raise UserError(f"unknown variant {quoted(name)} of {self.backbone}: there are {known}")
 
     def model(self, name: str) -> nn.Module:
         """The variant's model, loaded at its first use. Raises UserError where the folder cannot be used."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qa_compare.errors import OverLimit, UserError
+from qa_compare.errors import OverLimit, UserError, quoted
 from qa_compare.examples import Example
 from qa_compare.files import parse_json, read_bytes
 from qa_compare.rows import BadRow, read_row
@@ -65,7 +65,7 @@ class _Collector:
         try:
             example = read_row(data, passage, title, default_id=self._free())
             if example.id in self.ids:
-                raise BadRow(f"the id {example.id!r} stands twice")
+                raise BadRow(f"the id {quoted(example.id)} stands twice")
         except BadRow as problem:
             self.problems.append(Problem(row, str(problem)))
             return

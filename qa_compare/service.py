@@ -47,9 +47,9 @@ class Questions:
     def fingerprint(self) -> str:
         return fingerprint(self.examples)
 
-    def gold(self, id: str | None, passage: str, question: str) -> tuple[Answer, ...]:
-        """The gold answers of question `id`, as long as passage and question are still the ones they belong to."""
-        example = self.by_id.get(id or "")
+    def gold(self, identifier: str | None, passage: str, question: str) -> tuple[Answer, ...]:
+        """The gold answers of that question, as long as passage and question are still the ones they belong to."""
+        example = self.by_id.get(identifier or "")
         if example is None or (example.passage, example.question) != (passage, question):
             return ()
         return example.answers

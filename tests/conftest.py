@@ -127,13 +127,12 @@ def browser() -> Iterator[Browser]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """What all windows of a module share: Gradio's scripts are fetched and compiled once."""
     made = browser.new_context(reduced_motion="reduce")
-    made.set_default_timeout(60_000)
     yield made
     made.close()
 
 
 @pytest.fixture
-def open_page(served: str, context: BrowserContext) -> Iterator[OpenPage]:
+def open_page(served: str, browser: Browser, context: BrowserContext) -> Iterator[OpenPage]:
     """Opens the page in a window of its own; at the end, no window may have logged an error or asked another host."""
     problems: list[str] = []
     pages: list[Page] = []
@@ -142,8 +141,9 @@ def open_page(served: str, context: BrowserContext) -> Iterator[OpenPage]:
         if not request.url.startswith((served, "data:", "blob:")):
             problems.append(f"asked for {request.url}")
 
-    def open_(width: int = 1440, theme: str = "light", height: int = 900) -> Page:
-        page = context.new_page()
+    def open_(width: int = 1440, theme: str = "light", height: int = 900, *, anew: bool = False) -> Page:
+        page = browser.new_page(reduced_motion="reduce") if anew else context.new_page()  # as another browser has it
+        page.set_default_timeout(60_000)
         pages.append(page)
         page.set_viewport_size({"width": width, "height": height})
         page.on("request", look_at)

@@ -22,12 +22,12 @@ def any_examples(draw: st.DrawFn) -> list[Example]:
     filled = st.text(min_size=1, max_size=12).filter(str.strip)
     passages = draw(st.lists(filled, min_size=1, max_size=2))
     made = []
-    for id in draw(st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=5, unique=True)):
+    for identifier in draw(st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=5, unique=True)):
         passage = draw(st.sampled_from(passages))
         spans = draw(st.lists(st.tuples(st.integers(0, 11), st.integers(1, 12)), max_size=3))
         answers = [Answer(passage[start:][:length], start) for start, length in spans]
         golds = tuple(answer for answer in answers if answer.text.strip())
-        made.append(Example(id, draw(st.sampled_from(["", "Rivers"])), passage, draw(filled), golds))
+        made.append(Example(identifier, draw(st.sampled_from(["", "Rivers"])), passage, draw(filled), golds))
     return made
 
 

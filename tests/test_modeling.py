@@ -159,7 +159,7 @@ def test_two_variants_held_at_once_do_not_change_each_others_head(batch):
 
 @pytest.mark.parametrize("config", ALL)
 def test_saving_asks_no_hub_and_names_the_head_once(config, tmp_path, monkeypatch):
-    import peft.utils.save_and_load as save_and_load
+    from peft.utils import save_and_load
 
     def refuse(*args: object, **kwargs: object) -> bool:
         raise AssertionError("asked the hub")

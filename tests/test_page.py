@@ -77,7 +77,7 @@ def test_a_source_opens_with_its_first_question(service: Service) -> None:
         first.question,
     )
     assert f"{len(sample())} questions" in status
-    assert [id for _, id in number["choices"]] == [one.id for one in sample() if one.title == first.title]
+    assert [key for _, key in number["choices"]] == [one.id for one in sample() if one.title == first.title]
 
 
 def test_a_source_that_cannot_be_had_leaves_the_text_and_says_why(service: Service) -> None:

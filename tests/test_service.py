@@ -128,16 +128,16 @@ def test_squad_comes_from_the_hub_else_and_a_failure_is_not_remembered(
     ("change", "kept"),
     [
         ({}, True),
-        ({"id": "q0"}, False),
-        ({"id": "unknown"}, False),
-        ({"id": None}, False),
+        ({"identifier": "q0"}, False),
+        ({"identifier": "unknown"}, False),
+        ({"identifier": None}, False),
         ({"passage": "The river 1 rises."}, False),
         ({"question": "Where flows the river?"}, False),
     ],
 )
 def test_gold_answers_stay_only_while_passage_and_question_do(change: dict[str, Any], kept: bool) -> None:
     asked = tiny.examples(3)[1]
-    arguments = {"id": asked.id, "passage": asked.passage, "question": asked.question, **change}
+    arguments = {"identifier": asked.id, "passage": asked.passage, "question": asked.question, **change}
     found = Questions("", tuple(tiny.examples(3))).gold(**arguments)
     assert found == ((Answer("sea 7", asked.passage.index("sea 7")),) if kept else ())
 

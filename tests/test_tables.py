@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from qa_compare.tables import csv_text
 
-FORMULAE = ("=", "+", "-", "@", "\t", "\r")
+FORMULAE = tuple("=+-@\t\r\n＝＋－＠")
 cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 
 

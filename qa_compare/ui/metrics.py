@@ -118,7 +118,7 @@ def head(found: Overview) -> str:
         intro = f"No variant of {found.backbone} has been measured yet: {command} writes its scores into its folder."
     charted = [one for one, _ in found.comparable]
     others = [one.label for one in found.variants if one.metrics and one not in charted]
-    lines = [intro, *(f"BERTScore {hash}: {words}" for hash, words in metrics_table.bertscorers(found).items())]
+    lines = [intro, *(f"BERTScore {name}: {words}" for name, words in metrics_table.bertscorers(found).items())]
     if others:
         lines.append(f"Measured on other questions, and so in no chart: {', '.join(others)}")
     saved = tables.download(f"{found.backbone}-scores.csv", "Scores as CSV", metrics_table.scores_csv(found))
