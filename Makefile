@@ -23,7 +23,7 @@ test: $(VENV)/.installed-dev ## install what is needed and run the whole test su
 	@CHROMIUM="$$(.ci/chromium $(BIN)/python)" $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 test-quick: $(VENV)/.installed-dev ## the tests that take no browser, no training and no process of their own: under a minute
-	@$(BIN)/python -m pytest -m "not browser and not slow" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not browser and not slow" $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 coverage: $(VENV)/.installed-dev ## which lines and branches of qa_compare/ no test without a browser reaches; 90 % at least
 	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m "not browser" --cov --cov-report=term $(PYTEST_ARGS)

@@ -58,7 +58,8 @@ def commands() -> list[Command]:
 
 
 COMMANDS = commands()
-SHORT = [command for command in COMMANDS if not command.long]
+# one that stands in two documents is run once
+SHORT = list({command.words: command for command in COMMANDS if not command.long}.values())
 LONG = [command for command in COMMANDS if command.long]
 
 
