@@ -23,11 +23,16 @@ from hypothesis import settings
 
 from qa_compare.backbones import ADAPTERS, BACKBONES
 from qa_compare.engine import Engine
+from qa_compare.examples import Example, to_squad
+from qa_compare.files import write_json
+from qa_compare.readers import read_examples
 from qa_compare.service import Service
+from tests import tiny
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
+DATA = Path(__file__).parents[2] / "shared" / "data"
 BACKBONE = "minilm-l6-qa"
 SHIPPED = ("base", "lora", "prompt-tuning")
 HOST = "127.0.0.1"
@@ -163,12 +168,16 @@ def open_page(served: str, browser: Browser, context: BrowserContext) -> Iterato
 
 
 @pytest.fixture(scope="session")
+def squad() -> list[Example]:
+    """SQuAD's 10,570 validation questions, where they lie beside the checkout; nothing of them is in it."""
+    if not (DATA / "squad" / "dev-v1.1.json").is_file():
+        pytest.skip("SQuAD's validation file is not on this machine")
+    return read_examples(DATA / "squad" / "dev-v1.1.json")
+
+
+@pytest.fixture(scope="session")
 def squad_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQuAD file of two questions, as a visitor would upload it."""
-    from qa_compare.examples import to_squad
-    from qa_compare.files import write_json
-    from tests import tiny
-
     path = tmp_path_factory.mktemp("uploads") / "rivers.json"
     write_json(path, to_squad(tiny.examples(2)))
     return path
