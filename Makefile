@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_ARGS ?=
+# most tests wait for a browser or a process; a file's tests stay together, for what they share
+SIDE_BY_SIDE := -n 2 --dist loadfile
 SQUAD ?=
 DATA ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app test test-quick lint format train results bench soak screenshots clean
+.PHONY: help app test test-quick coverage lint format train results bench soak screenshots clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,10 +20,13 @@ app: $(VENV)/.installed ## install what is needed and open the page at http://12
 	@$(BIN)/python app.py
 
 test: $(VENV)/.installed-dev ## install what is needed and run the whole test suite, in a browser too where there is one
-	@CHROMIUM="$$(.ci/chromium $(BIN)/python)" $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@CHROMIUM="$$(.ci/chromium $(BIN)/python)" $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 test-quick: $(VENV)/.installed-dev ## the tests that take no browser, no training and no process of their own: under a minute
-	@$(BIN)/python -m pytest -m "not browser and not slow" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not browser and not slow" $(SIDE_BY_SIDE) $(PYTEST_ARGS)
+
+coverage: $(VENV)/.installed-dev ## which lines and branches of qa_compare/ no test without a browser reaches; 90 % at least
+	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m "not browser" --cov --cov-report=term $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev ## check style, format, types and which module imports which
 	@$(BIN)/ruff check .
@@ -53,7 +58,7 @@ screenshots: $(VENV)/.installed-dev ## take the README's pictures of the page an
 	@CHROMIUM="$$(.ci/chromium $(BIN)/python)" $(BIN)/python -m docs.screenshots
 
 clean: ## remove the virtual environment and the tools' caches; runs/ stays
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
 
 # The stamps are newer than the requirements that were installed. An environment without them is used as it is.
 $(VENV)/.installed: requirements.txt | $(BIN)/python

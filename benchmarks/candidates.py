@@ -10,6 +10,7 @@ import copy
 import statistics
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -128,7 +129,7 @@ def products(rounds: int) -> dict[str, float]:
     rates = {}
     for kind in (torch.float32, torch.bfloat16, torch.float16):
         left, right = torch.ones(512, 384, dtype=kind), torch.ones(384, 1536, dtype=kind)
-        [seconds] = alternate({"": timed(lambda a=left, b=right: torch.mm(a, b))}, rounds).values()
+        [seconds] = alternate({"": timed(partial(torch.mm, left, right))}, rounds).values()
         rates[str(kind).removeprefix("torch.")] = 2 * 512 * 384 * 1536 / statistics.median(seconds) / 1e9
     return rates
 
@@ -142,7 +143,7 @@ def batches(examples: Sequence[Example], rounds: int) -> dict[str, Any]:
         engine._turns = Turns(engine._forward, **engine._limits)
         engine.predict(examples, VARIANT, top=1)
 
-    sides = {f"{tokens} tokens": timed(lambda tokens=tokens: work(tokens)) for tokens in BATCHES}
+    sides = {f"{tokens} tokens": timed(partial(work, tokens)) for tokens in BATCHES}
     found = alternate(sides, rounds)
     return row("batches of 32 rows over batches of 1,024 tokens", "", "12288 tokens", "1024 tokens", found)
 

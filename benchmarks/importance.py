@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from qa_compare.engine import Engine
-from qa_compare.examples import Example, sample
+from qa_compare.examples import Example
 from qa_compare.explanation import Importance, explain
 from qa_compare.features import Window, pad
 from qa_compare.files import write_json
 from qa_compare.importance import log_confidence
+from qa_compare.sources import sample
 
 OUTPUT = Path(__file__).parent / "importance.json"
 BATCH = 32

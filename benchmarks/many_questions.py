@@ -15,12 +15,12 @@ from typing import Any
 import torch
 
 from benchmarks.measure import SQUAD, Row, options, report, row, squad_sample, timed
-from benchmarks.peers import pipeline
+from benchmarks.peers import Pipeline, pipeline
 from qa_compare.decoding import MAX_ANSWER_TOKENS
 from qa_compare.engine import Engine
 from qa_compare.examples import Example
 from qa_compare.features import MAX_LENGTH, pad
-from qa_compare.scoring import exact_match, f1
+from qa_compare.scoring import exact_match, f1, gold_texts
 from qa_compare.turns import by_length
 
 VARIANT, QUESTIONS, TENTHS = "lora", 2_000, 10
@@ -78,29 +78,37 @@ def measure(examples: Sequence[Example], rounds: int, threads: int) -> tuple[dic
     answers: Answers = {name: [] for name in (*names[:-1], "bf16", AS_LONG)}
     with pipeline(same, (VARIANT,), threads) as peer:
         for number, part in enumerate(parts):
-            found: Answers = {}
-
-            def keep(name: str, got: list[str], found: Answers = found) -> None:
-                found[name] = got
-
-            def ours(engine: Engine, name: str, part: Sequence[Example] = part) -> None:
-                keep(name, [one.answer for one in engine.predict(part, VARIANT, top=1)])
-
-            spent = {
-                "default": timed(lambda: ours(default, "default"))(),
-                "fp32": timed(lambda: ours(same, "fp32"))(),
-                "report's loop": timed(lambda part=part: keep("report's loop", report_loop(same, part)))(),
-                "bare passes": bare(same, part),
-            }
-            spent["pipeline"], found["pipeline"] = peer.answer(part)
-            _, found[AS_LONG] = peer.answer(part, max_answer_len=MAX_ANSWER_TOKENS)
-            ours(_bf16(same), "bf16")
+            spent, found = one_round(part, default, same, peer)
             if number:
                 for name, value in spent.items():
                     seconds[name].append(value)
                 for name, got in found.items():
                     answers[name] += got
     return seconds, answers
+
+
+def one_round(
+    part: Sequence[Example], default: Engine, same: Engine, peer: Pipeline
+) -> tuple[dict[str, float], Answers]:
+    """Seconds and answers of each side for one part of the questions."""
+    found: Answers = {}
+
+    def ours(engine: Engine, name: str) -> None:
+        found[name] = [one.answer for one in engine.predict(part, VARIANT, top=1)]
+
+    def theirs() -> None:
+        found["report's loop"] = report_loop(same, part)
+
+    spent = {
+        "default": timed(lambda: ours(default, "default"))(),
+        "fp32": timed(lambda: ours(same, "fp32"))(),
+        "report's loop": timed(theirs)(),
+        "bare passes": bare(same, part),
+    }
+    spent["pipeline"], found["pipeline"] = peer.answer(part)
+    _, found[AS_LONG] = peer.answer(part, max_answer_len=MAX_ANSWER_TOKENS)
+    ours(_bf16(same), "bf16")
+    return spent, found
 
 
 def _bf16(engine: Engine) -> Engine:
@@ -123,8 +131,7 @@ def scores(examples: Sequence[Example], answers: Answers) -> dict[str, Any]:
 
 
 def _pairs(examples: Sequence[Example], answers: Sequence[str]) -> list[tuple[str, list[str]]]:
-    golds = [[gold.text for gold in one.answers] for one in examples]
-    return list(zip(answers, golds, strict=False))
+    return list(zip(answers, map(gold_texts, examples), strict=False))
 
 
 def rows(seconds: dict[str, list[float]], found: dict[str, Any]) -> list[Row]:

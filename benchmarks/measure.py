@@ -10,7 +10,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,11 @@ import torch
 
 from qa_compare.doctor import processor_name
 from qa_compare.errors import UserError
-from qa_compare.examples import Example, sample, squad_validation
+from qa_compare.examples import Example
 from qa_compare.files import write_json
 from qa_compare.readers import read_examples
+from qa_compare.sources import sample, squad_validation
+from qa_compare.versions import versions
 from train.options import positive
 
 HERE = Path(__file__).parent
@@ -42,7 +43,7 @@ def machine() -> dict[str, Any]:
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": platform.platform(),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "transformers", "peft", "accelerate")},
+        **versions("torch", "transformers", "peft", "accelerate"),
     }
 
 

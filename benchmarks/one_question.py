@@ -28,7 +28,8 @@ def bare(engine: Engine, passage: str) -> Any:
     """Three passes of plain BERT at the lengths that the three variants read, nothing around them."""
     [encoded] = engine.encode([Example("", "", passage, QUESTION)])
     batch = pad(encoded.windows, engine.tokenizer.pad_token_id)
-    virtual = engine.model("prompt-tuning").virtual_tokens
+    prompt: Any = engine.model("prompt-tuning")
+    virtual: int = prompt.virtual_tokens
     longer = {
         name: torch.nn.functional.pad(tensor, (0, virtual), value=int(name == "attention_mask"))
         for name, tensor in batch.items()

@@ -16,8 +16,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from qa_compare.backbones import BACKBONES
 from qa_compare.engine import Engine
-from qa_compare.examples import sample
 from qa_compare.service import Service
+from qa_compare.sources import sample
 from qa_compare.ui.page import build_page, launch_options
 from tests.conftest import BACKBONE, HOST, QUIET, SHIPPED, free_port
 from tests.test_browser_tabs import open_tab

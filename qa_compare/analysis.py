@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from qa_compare.error_kinds import KINDS
 from qa_compare.errors import UserError, quoted
 from qa_compare.examples import Example
-from qa_compare.slices import slice_of
+from qa_compare.slices import SLICE_KINDS, slice_of
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 _ALL_OUTCOMES = 3  # with more variants, only the outcomes that occur are listed
-_LENGTHS = ("question word", "answer length", "passage length", "article")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +108,7 @@ class Table:
     def slices(self) -> dict[str, NDArray[np.str_]]:
         """For each kind of slice, the name of each question's (N,); "" where it is in none."""
         found = [slice_of(example) for example in self.examples]
-        return {kind: np.array([one.get(kind, "") for one in found]) for kind in _LENGTHS}
+        return {kind: np.array([one.get(kind, "") for one in found]) for kind in SLICE_KINDS}
 
     @cached_property
     def searched(self) -> tuple[list[str], NDArray[np.intp], list[str]]:
@@ -167,7 +166,7 @@ def outcomes(table: Table, wanted: Filter) -> list[Outcome]:
 def _meets(table: Table, wanted: Filter) -> Bools:
     """(N,): everything but the outcome."""
     kept: Bools = np.ones(len(table.examples), dtype=bool)
-    for kind in _LENGTHS:
+    for kind in SLICE_KINDS:
         if name := getattr(wanted, kind.replace(" ", "_")):
             kept &= table.slices[kind] == name
     if wanted.kind or wanted.sure is not None:

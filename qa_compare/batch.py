@@ -26,7 +26,6 @@ from qa_compare.readers import Problem
 from qa_compare.records import Estimate
 from qa_compare.scoring import normalize_answer
 from qa_compare.service import Service
-from qa_compare.statistics import bootstrap
 from qa_compare.uploads import check_upload
 from qa_compare.variants import Variant
 
@@ -92,7 +91,7 @@ class Result:
 
     def _scores(self, column: Column) -> Scores:
         marked = np.array([bool(example.answers) for example in self.table.examples])
-        exact, f1 = (_estimate(values[marked]) if self.gold else None for values in (column.exact_match, column.f1))
+        exact, f1 = (Estimate.of(values[marked]) if self.gold else None for values in (column.exact_match, column.f1))
         return Scores(column.name, column.label, exact, f1, 100 * float(column.confidence.mean()))
 
     @cached_property
@@ -228,8 +227,3 @@ def variants(engine: Engine, names: Sequence[str]) -> tuple[str, ...]:
     if len(chosen) > MAX_COLUMNS:
         raise UserError(f"at most {MAX_COLUMNS} variants are run at once: take one away first")
     return chosen
-
-
-def _estimate(values: Any) -> Estimate:
-    interval = bootstrap(values)
-    return Estimate(100 * interval.value, 100 * interval.low, 100 * interval.high)

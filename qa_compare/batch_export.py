@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Iterable
@@ -11,8 +10,8 @@ from typing import Any
 from qa_compare.analysis import Column
 from qa_compare.batch import Result
 from qa_compare.readers import ANSWER_SEPARATOR, Problem
-from qa_compare.rows_export import safe
 from qa_compare.scoring import gold_texts
+from qa_compare.tables import csv_text
 
 _TEXTS = ("id", "title", "question")
 _PARTS = ("answer", "start", "end", "confidence", "exact_match", "f1")  # of each variant: columns like "lora answer"
@@ -37,12 +36,12 @@ _TEMPLATE = (
 
 def template() -> str:
     """A CSV file of two questions: one with two gold answers, one without."""
-    return _csv(_TEMPLATE)
+    return csv_text(_TEMPLATE)
 
 
 def problems_csv(problems: Iterable[Problem]) -> str:
     """A line for each row of a file that cannot be used."""
-    return _csv([("row", "problem"), *((one.row, one.message) for one in problems)])
+    return csv_text([("row", "problem"), *((one.row, one.message) for one in problems)])
 
 
 def as_objects(result: Result) -> list[dict[str, Any]]:
@@ -83,7 +82,7 @@ def squad_json(result: Result, variant: str) -> bytes:
 
 
 def csv_file(result: Result) -> bytes:
-    """A line a question, gold answers joined by " | "; a text that a spreadsheet would take for a formula has a '.
+    """A line a question, gold answers joined by " | ".
 
     It begins with a byte order mark: without it, spreadsheets read the letters of other languages wrongly.
     """
@@ -91,7 +90,7 @@ def csv_file(result: Result) -> bytes:
     for one in as_objects(result):
         answers = [answer[part] for answer in one["variants"].values() for part in _PARTS]
         rows.append([*(one[name] for name in _TEXTS), ANSWER_SEPARATOR.join(one["gold"]), *answers])
-    return _csv(rows).encode("utf-8-sig")
+    return csv_text(rows).encode("utf-8-sig")
 
 
 def parquet_file(result: Result) -> bytes:
@@ -114,11 +113,3 @@ def parquet_file(result: Result) -> bytes:
 
 def _names(result: Result) -> list[str]:
     return [f"{column.name} {part}" for column in result.table.columns for part in _PARTS]
-
-
-def _csv(rows: Iterable[Iterable[Any]]) -> str:
-    file = io.StringIO(newline="")
-    writer = csv.writer(file)
-    for row in rows:
-        writer.writerow(map(safe, row))
-    return file.getvalue()

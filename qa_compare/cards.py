@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from qa_compare.backbones import Backbone
 from qa_compare.examples import SQUAD_VALIDATION
 from qa_compare.files import read_json, write_text
-from qa_compare.variants import BEFORE_PASSAGE, END_OF_TABLE, NO_POSITIONS
+from qa_compare.runs import METRICS, RUN
+from qa_compare.variants import ADAPTER_FILE, BEFORE_PASSAGE, END_OF_TABLE, HEAD_FILE, NO_POSITIONS, VARIANT_FILE
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
+CARD = "README.md"
 _USE = {
     "base": (
         "The adapter is merged into the encoder when this project loads it; "
@@ -68,8 +70,8 @@ def write_card(folder: Path, backbone: Backbone) -> None:
     Raises:
         UserError: no `variant.json`, a damaged file of the three, or the card cannot be written.
     """
-    variant = read_json(folder / "variant.json")
-    run, metrics = _optional(folder / "run.json"), _optional(folder / "metrics.json")
+    variant = read_json(folder / VARIANT_FILE)
+    run, metrics = _optional(folder / RUN), _optional(folder / METRICS)
     parts = [
         _front_matter(variant, backbone, metrics, f"{folder.name} on {backbone.name}"),
         f"# {variant['label']} on {backbone.label}",
@@ -82,7 +84,7 @@ def write_card(folder: Path, backbone: Backbone) -> None:
         parts.append(_training(run))
     parts.append(_LIMITS)
     parts.append(_licences(run, metrics))
-    write_text(folder / "README.md", "\n\n".join(parts) + "\n")
+    write_text(folder / CARD, "\n\n".join(parts) + "\n")
 
 
 def _optional(path: Path) -> dict[str, Any]:
@@ -97,7 +99,7 @@ def _front_matter(variant: dict[str, Any], backbone: Backbone, metrics: dict[str
         language="en",
         pipeline_tag="question-answering",
         base_model=backbone.hub_id,
-        library_name="peft" if "adapter_model.safetensors" in variant["sha256"] else None,
+        library_name="peft" if ADAPTER_FILE in variant["sha256"] else None,
         tags=["question-answering", "extractive-qa", variant["method"]],
         metrics=["exact_match", "f1"] if metrics else None,
         model_name=name if metrics else None,
@@ -180,7 +182,7 @@ def _use(variant: dict[str, Any], backbone: Backbone) -> str:
     if variant["weights"] != "shipped":
         return "The weights are not kept: this is the record of a reference run."
     kind = variant["virtual_positions"] or variant["method"]
-    if "head.safetensors" in variant["sha256"]:
+    if HEAD_FILE in variant["sha256"]:
         kind = "head"
     base = f"`{backbone.hub_id or backbone.label}`"
     if backbone.merges:
@@ -193,9 +195,11 @@ def _training(run: dict[str, Any]) -> str:
     files = ", ".join(f"`{file['name']}`" for file in data["train_files"]) or "SQuAD v1.1's training questions"
     lines = [
         "## Training\n",
-        f"{data['train_questions']:,} questions from {files}; {run['steps']:,} steps in "
-        f"{run['seconds'] / 60:.0f} minutes on {run['device']} in {run['precision']}; "
-        f"best at step {run['best_step']:,}; {run['stopped']}.",
+        (
+            f"{data['train_questions']:,} questions from {files}; {run['steps']:,} steps in "
+            f"{run['seconds'] / 60:.0f} minutes on {run['device']} in {run['precision']}; "
+            f"best at step {run['best_step']:,}; {run['stopped']}."
+        ),
         "",
         "| hyperparameter | value |",
         "|---|---|",

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qa_compare.cards import CARD, write_card
 from qa_compare.cli import adapters_folder, check_output, open_engine, progress_bar
 from qa_compare.errors import UserError
 from qa_compare.examples import Example, fingerprint
@@ -59,7 +60,7 @@ def _folder(arguments: argparse.Namespace, engine: Engine) -> Path | None:
         return None
     if variant.folder is None:
         raise UserError(f"--save: {variant.name} of {engine.backbone} has no folder; use --output and --predictions")
-    for name in (PREDICTIONS, METRICS, "README.md"):
+    for name in (PREDICTIONS, METRICS, CARD):
         check_output("--save", variant.folder / name)
     return variant.folder
 
@@ -96,7 +97,6 @@ def _scored(
 
 
 def _write(arguments: argparse.Namespace, engine: Engine, evaluation: Evaluation, folder: Path | None) -> None:
-    from qa_compare.cards import write_card
 
     tables, metrics = [arguments.predictions], [arguments.output]
     if folder:

@@ -6,7 +6,6 @@ import os
 import platform
 import statistics
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ import torch
 from qa_compare import __version__, backbones, hub
 from qa_compare.engine import Engine
 from qa_compare.errors import UserError
-from qa_compare.examples import sample
 from qa_compare.files import sha256
+from qa_compare.sources import sample
+from qa_compare.versions import versions
 
 PACKAGES = (
     "torch transformers peft gradio accelerate datasets evaluate bert-score tokenizers safetensors plotly".split()
@@ -33,18 +33,11 @@ def examine(adapters: Path, *, ask_hub: bool = False) -> dict[str, Any]:
         "qa_compare": __version__,
         "python": platform.python_version(),
         "system": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": versions(*PACKAGES),
         "processor": _processor(),
         "hub": _hub(ask_hub),
         "backbones": [_backbone(Engine(name, adapters=adapters)) for name in backbones.BACKBONES],
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _processor() -> dict[str, Any]:
@@ -129,8 +122,10 @@ def table(found: dict[str, Any]) -> str:
     lines = [
         f"qa_compare {found['qa_compare']}, Python {found['python']}, {found['system']}",
         "  ".join(f"{name} {number or 'missing'}" for name, number in found["packages"].items()),
-        f"processor: {processor['name']}, {processor['cores']} cores, {processor['threads']} threads, "
-        f"{processor['torch_uses']}; {' '.join(processor['instructions']) or 'instructions unknown'}",
+        (
+            f"processor: {processor['name']}, {processor['cores']} cores, {processor['threads']} threads, "
+            f"{processor['torch_uses']}; {' '.join(processor['instructions']) or 'instructions unknown'}"
+        ),
         f"graphics card: {processor['cuda'] or 'none'}",
         f"hub: {found['hub']}",
     ]

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from qa_compare import backbones, loading, variants
+from qa_compare import backbones
 from qa_compare.answer_cache import AnswerCache, digest
 from qa_compare.comparison import Comparison, VariantAnswer
 from qa_compare.decoding import Floats, decode
 from qa_compare.errors import UserError
-from qa_compare.examples import Example
+from qa_compare.examples import Example, check_question
 from qa_compare.features import MAX_LENGTH, MAX_QUESTION_TOKENS, Encoded, Window, encode, pad
 from qa_compare.halving import in_halves
+from qa_compare.models import Models
 from qa_compare.precision import fastest_precision
 from qa_compare.predictions import Prediction
-from qa_compare.readers import check_question
 from qa_compare.turns import Pair, Turns, by_length
 from qa_compare.variants import Variant
-
-if TYPE_CHECKING:
-    from torch import nn
-    from transformers import BertForQuestionAnswering, PreTrainedTokenizerFast
 
 _CHUNK = 256
 _REMEMBERED = 1_024  # columns of answers, each some kilobytes
 _TOKENS = 1_024  # of a batch, where a processor is fastest; a card takes as many rows as it is told
-Model = TypeVar("Model", bound="nn.Module")
 Logits = tuple[list[Floats], list[Floats]]
 
 
@@ -41,8 +34,8 @@ class Cancelled(Exception):
     """The caller's `cancelled()` said so; what was answered until then has been yielded."""
 
 
-class Engine:
-    """All variants of one backbone. Cheap to make: weights are loaded at the first question, once.
+class Engine(Models):
+    """The variants of one backbone, answering. Cheap to make: weights are loaded at the first question, once.
 
     `precision` is "fp32", "bf16" (autocast), or "auto": bf16 where this processor multiplies it faster, else fp32.
     Threads may share an engine.
@@ -61,84 +54,12 @@ class Engine:
     ) -> None:
         if precision not in {"auto", "fp32", "bf16"}:
             raise UserError(f"unknown precision {precision!r}: choose auto, fp32 or bf16")
-        self.source = backbones.get(backbone)
-        self.backbone = self.source.name
-        self.adapters = adapters
+        super().__init__(backbone, adapters, weights, revision, device)
         self.batch_size = batch_size
-        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         self.precision = fastest_precision(self.device.type) if precision == "auto" else precision
-        self._weights, self._revision = weights, revision
-        self._models: dict[str, nn.Module] = {}
         self._remembered: AnswerCache[VariantAnswer] = AnswerCache(_REMEMBERED)
         self._limits = {"rows": batch_size, "tokens": _TOKENS if self.device.type == "cpu" else batch_size * MAX_LENGTH}
         self._turns = Turns(self._forward, **self._limits)
-        self._lock = threading.RLock()
-
-    @cached_property
-    def variants(self) -> tuple[Variant, ...]:
-        """Every variant found, the broken ones too; base, LoRA and prompt tuning first."""
-        return variants.discover(self.source, self.adapters)
-
-    @property
-    def default_variants(self) -> tuple[str, ...]:
-        """The names of the variants that are shown unless one asks for others."""
-        return tuple(variant.name for variant in self.variants if variant.name in variants.DEFAULTS)
-
-    @cached_property
-    def located(self) -> backbones.Weights:
-        return backbones.locate(self.source, weights=self._weights, revision=self._revision)
-
-    @cached_property
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        return backbones.load_tokenizer(self.located)
-
-    @cached_property
-    def base(self) -> BertForQuestionAnswering:
-        model = loading.load_base(self.source, self.located, self.adapters)
-        return self._placed(model)
-
-    @cached_property
-    def foundation(self) -> BertForQuestionAnswering:
-        """What adapters go onto: the base, or, where a broken base brings only a head, the bare encoder.
-
-        Every adapter has a head of its own, so it need not fail with the base's.
-        """
-        try:
-            return self.base
-        except UserError:
-            if self.source.merges:
-                raise
-            return self._placed(backbones.load_model(self.source, self.located))
-
-    def _placed(self, model: Model) -> Model:
-        module: nn.Module = model  # transformers' own `to` has a signature that mypy cannot follow
-        module.to(self.device)
-        return model
-
-    @cached_property
-    def max_length(self) -> int:
-        return min(MAX_LENGTH, backbones.positions(self.located))
-
-    def variant(self, name: str) -> Variant:
-        """The variant of that name. Raises UserError with the names there are."""
-        for variant in self.variants:
-            if variant.name == name:
-                return variant
-        known = ", ".join(variant.name for variant in self.variants)
-        raise UserError(f"unknown variant {name!r} of {self.backbone}: there are {known}")
-
-    def model(self, name: str) -> nn.Module:
-        """The variant's model, loaded at its first use. Raises UserError where the folder cannot be used."""
-        with self._lock:
-            if name not in self._models:
-                variant = self.variant(name)
-                if variant.problem:
-                    raise UserError(variant.problem)
-                if name == "base":
-                    self._models[name] = self.base
-                else:
-                    self._models[name] = self._placed(loading.apply(variant, self.foundation))
-            return self._models[name]
 
     def encode(self, examples: Sequence[Example]) -> list[Encoded]:
         with self._lock:

@@ -24,7 +24,6 @@ from qa_compare.records import (
 from qa_compare.resumable import Answered, Pass
 from qa_compare.scoring import Scores, gold_texts, score
 from qa_compare.slices import slices
-from qa_compare.statistics import bootstrap
 
 Floats = NDArray[np.float64]
 
@@ -63,12 +62,13 @@ def evaluate(
     meaning, bertscore = None, None
     if scorer:
         meaning = scorer.score(texts, [gold_texts(example) for example in examples], progress)
-        bertscore = BertScore(*_estimate(meaning), scorer.hash, scorer.encoder)
+        mean = Estimate.of(meaning)
+        bertscore = BertScore(mean.value, mean.low, mean.high, scorer.hash, scorer.encoder)
     table = _table(examples, result.answered, scores, meaning, scorer)
     metrics = Metrics(
         dataset=Dataset(name, table.fingerprint, len(examples)),
-        exact_match=Estimate(*_estimate(scores.exact_match)),
-        f1=Estimate(*_estimate(scores.f1)),
+        exact_match=Estimate.of(scores.exact_match),
+        f1=Estimate.of(scores.f1),
         calibration=_calibration(result.answered, scores.exact_match, temperature),
         slices=tuple(slices(examples, scores.exact_match, scores.f1)),
         questions_per_second=len(examples) / result.seconds,
@@ -105,11 +105,6 @@ def _text(row: Answered, example: Example) -> str:
     if row.id != example.id:
         raise ValueError(f"the answer to {row.id!r} stands where that to {example.id!r} should")
     return "" if row.start is None else example.passage[row.start : row.end]
-
-
-def _estimate(values: Floats) -> tuple[float, float, float]:
-    interval = bootstrap(values)
-    return 100 * interval.value, 100 * interval.low, 100 * interval.high
 
 
 def _calibration(answered: Sequence[Answered], correct: Floats, temperature: float) -> Calibration:

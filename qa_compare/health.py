@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,9 @@ from gradio.utils import get_upload_folder
 from qa_compare.errors import UserError
 from qa_compare.service import Service
 from qa_compare.temporary import writable
+from qa_compare.versions import versions
 
+# those that decide how a question is answered
 _PACKAGES = ("gradio", "torch", "transformers", "peft", "safetensors", "tokenizers")
 
 
@@ -27,24 +28,14 @@ def health(service: Service) -> dict[str, Any]:
     off = problems()
     sound = main["ready"] and not any(main["variants"].values()) and not off
     state = "ok" if sound else "degraded"
-    return {"state": state, "versions": versions(), "backbones": backbones, "problems": off}
+    installed = {"python": platform.python_version(), **versions(*_PACKAGES)}
+    return {"state": state, "versions": installed, "backbones": backbones, "problems": off}
 
 
 def problems() -> list[str]:
     """What of the page is off because of the machine, a sentence each."""
     reason = writable(Path(get_upload_folder()))
     return [f"uploads and exports are off: the folder for them cannot be written ({reason})"] if reason else []
-
-
-def versions() -> dict[str, str]:
-    """Python's version, and those of the packages that decide how a question is answered."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # pragma: no cover - then nothing of this would run
-            continue
-    return found
 
 
 def _backbone(service: Service, name: str) -> dict[str, Any]:

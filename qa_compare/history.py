@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,8 +11,9 @@ from qa_compare import probes
 from qa_compare.changes import Change, changes, related
 from qa_compare.comparison import Comparison
 from qa_compare.examples import Answer
-from qa_compare.rows_export import safe
+from qa_compare.readers import ANSWER_SEPARATOR
 from qa_compare.scoring import exact_match, f1
+from qa_compare.tables import csv_text
 
 MAX_RUNS = 50
 MAX_CHARACTERS = 2_000_000  # of all passages and questions that a session keeps
@@ -181,17 +180,14 @@ def as_json(runs: Sequence[Run]) -> str:
 
 def as_csv(runs: Sequence[Run]) -> str:
     """A line a run, gold answers joined by " | ", a variant's columns named like "lora answer", empty where it was not
-    asked. A text that a spreadsheet would take for a formula has a ' before it.
-    """
+    asked."""
     objects = as_objects(runs)
     names = list(dict.fromkeys(name for one in objects for name in one["variants"]))
     parts = ("answer", "start", "end", "confidence", "exact_match", "f1", "problem")
     head = ("number", "asked_at", "backbone", "source", "id", "edited", "question", "passage")
-    file = io.StringIO(newline="")
-    writer = csv.writer(file)
-    writer.writerow(map(safe, [*head, "gold", *(f"{name} {part}" for name in names for part in parts)]))
+    lines: list[list[Any]] = [[*head, "gold", *(f"{name} {part}" for name in names for part in parts)]]
     for one in objects:
-        cells = [*(one[name] for name in head), " | ".join(one["gold"])]
+        cells = [*(one[name] for name in head), ANSWER_SEPARATOR.join(one["gold"])]
         cells += [one["variants"].get(name, {}).get(part) for name in names for part in parts]
-        writer.writerow(map(safe, cells))
-    return file.getvalue()
+        lines.append(cells)
+    return csv_text(lines)

@@ -9,7 +9,6 @@ from qa_compare.records import BertScore, Dataset, Estimate, Metrics
 from qa_compare.results import REFERENCE_SCORER, REFERENCES
 from qa_compare.tables import NOTHING, Row, Table, csv_text
 
-SLICE_KINDS = ("question word", "answer length", "passage length", "article")
 _SCORES = ("exact_match", "f1", "bertscore")
 _CSV = (
     "backbone", "variant", "label", *(f"{name}{end}" for name in _SCORES for end in ("", "_low", "_high")),
@@ -84,7 +83,7 @@ def _note(one: Measured, usual: Dataset | None) -> str:
 
 def estimate(found: Estimate | None) -> str:
     """61.2 [60.2, 62.1], in percent; a dash where it was not measured."""
-    return NOTHING if found is None else f"{found.value:.1f} [{found.low:.1f}, {found.high:.1f}]"
+    return NOTHING if found is None else str(found)
 
 
 def _size(count: int) -> str:
@@ -108,7 +107,7 @@ def scores_csv(found: Overview) -> str:
         numbers = (other.exact_match, None, None, other.f1, None, None, other.bertscore, None, None)
         scorer = REFERENCE_SCORER if other.bertscore else None
         rows.append((None, None, other.label, *numbers, scorer, *(None,) * 9, other.differs))
-    return csv_text(_CSV, rows)
+    return csv_text([_CSV, *rows])
 
 
 def _csv_row(backbone: str, one: Measured) -> tuple[object, ...]:
@@ -171,4 +170,4 @@ def slices_csv(found: Overview) -> str:
         for one, scored in found.comparable
         for row in scored.slices
     ]
-    return csv_text(("backbone", "variant", "kind", "slice", "questions", "exact_match", "f1"), rows)
+    return csv_text([("backbone", "variant", "kind", "slice", "questions", "exact_match", "f1"), *rows])

@@ -44,8 +44,10 @@ class Pair:
         return (
             _sentence(self.a, self.b, "F1", self.f1),
             _sentence(self.a, self.b, "exact match", self.exact_match),
-            f"Only {self.a} matches {self.mcnemar.only_a:,} of {self.questions:,} questions exactly, only {self.b} "
-            f"{self.mcnemar.only_b:,} (McNemar's test: {_p(self.mcnemar.p)}).",
+            (
+                f"Only {self.a} matches {self.mcnemar.only_a:,} of {self.questions:,} questions exactly, only {self.b} "
+                f"{self.mcnemar.only_b:,} (McNemar's test: {_p(self.mcnemar.p)})."
+            ),
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qa_compare.errors import OverLimit, UserError
-from qa_compare.examples import Answer, Example
+from qa_compare.errors import OverLimit, UserError, quoted
+from qa_compare.examples import Example
 from qa_compare.files import parse_json, read_bytes
+from qa_compare.rows import BadRow, read_row
 
-MAX_QUESTION, MAX_PASSAGE = 2_000, 200_000
 ANSWER_SEPARATOR = " | "  # between gold answers in one CSV cell
 
 
@@ -32,10 +31,6 @@ class FileCheck:
 
     examples: list[Example]
     problems: list[Problem]
-
-
-class _BadRow(Exception):
-    """A row's problem, on its way to the list."""
 
 
 @dataclass(slots=True)
@@ -68,10 +63,10 @@ class _Collector:
         """Check one question and keep it, or its problem."""
         self.room()
         try:
-            example = _example(data, passage, title, default_id=self._free())
+            example = read_row(data, passage, title, default_id=self._free())
             if example.id in self.ids:
-                raise _BadRow(f"the id {example.id!r} stands twice")
-        except _BadRow as problem:
+                raise BadRow(f"the id {quoted(example.id)} stands twice")
+        except BadRow as problem:
             self.problems.append(Problem(row, str(problem)))
             return
         self.ids.add(example.id)
@@ -193,84 +188,3 @@ def _add_flat(collector: _Collector, row: str, data: Any) -> None:
     if "answers" not in data and "answer" in data:
         data = {**data, "answers": [] if data["answer"] is None else [data["answer"]]}
     collector.add(row, data, data.get("passage", data.get("context")), data.get("title") or "")
-
-
-def _example(data: Any, passage: Any, title: Any, *, default_id: str) -> Example:
-    if not isinstance(data, dict):
-        raise _BadRow("is not an object")
-    passage = _text(passage, "passage (context)", MAX_PASSAGE)
-    question = _text(data.get("question"), "question", MAX_QUESTION)
-    identifier = data.get("id")
-    if identifier is None:
-        identifier = default_id
-    if isinstance(identifier, bool) or not isinstance(identifier, (str, int)) or not str(identifier):
-        raise _BadRow("its id is not a text")
-    if not isinstance(title, str):
-        raise _BadRow("its title is not a text")
-    identifier, title = _whole(str(identifier), "id"), _whole(title, "title")
-    answers = data.get("answers") or []
-    if isinstance(answers, dict):  # the hub's columns: {"text": [...], "answer_start": [...]}
-        answers = _columns(answers)
-    if not isinstance(answers, list):
-        raise _BadRow('its "answers" are not a list')
-    if data.get("is_impossible") is True:
-        answers = []
-    golds = tuple(_answer(answer, passage) for answer in answers)
-    return Example(identifier, title, passage, question, golds)
-
-
-def _text(value: Any, name: str, limit: int) -> str:
-    if not isinstance(value, str):
-        raise _BadRow(f"its {name} is missing or not a text")
-    if not value.strip():
-        raise _BadRow(f"its {name} is empty")
-    if len(value) > limit:
-        raise _BadRow(f"its {name} has {len(value):,} characters; at most {limit:,} are read")
-    return _whole(value, name)
-
-
-def _whole(text: str, name: str) -> str:
-    """Refuse half of a surrogate pair: JSON can escape one, but no page could show it and no file take it."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise _BadRow(f"its {name} holds half a character ({text[error.start]!a} at {error.start})") from None
-    return text
-
-
-def _columns(answers: dict[str, Any]) -> list[Any]:
-    texts, starts = answers.get("text"), answers.get("answer_start")
-    if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
-        raise _BadRow('its "answers" are not a list')
-    return [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
-
-
-def _answer(answer: Any, passage: str) -> Answer:
-    start = None
-    if isinstance(answer, dict):
-        start = answer.get("answer_start")
-        answer = answer.get("text")
-    if not isinstance(answer, str) or not answer.strip():
-        raise _BadRow("an answer is missing, empty or not a text")
-    answer = _whole(answer, "answer")
-    shown = json.dumps(answer if len(answer) <= 60 else answer[:57] + "…", ensure_ascii=False)
-    found = passage.find(answer)
-    if start is None:
-        if found < 0:
-            raise _BadRow(f"the answer {shown} does not stand in its passage")
-        return Answer(answer, found)
-    if isinstance(start, bool) or not isinstance(start, int):
-        raise _BadRow(f"the answer {shown} has an answer_start that is not a whole number")
-    if start < 0 or passage[start : start + len(answer)] != answer:
-        where = f"it stands at {found}" if found >= 0 else "it stands nowhere in it"
-        raise _BadRow(f"the answer {shown} is not at character {start} of its passage ({where})")
-    return Answer(answer, start)
-
-
-def check_question(passage: str, question: str) -> None:
-    """Refuse, with one sentence, what no model can answer. Raises UserError."""
-    for name, text, limit in (("passage", passage, MAX_PASSAGE), ("question", question, MAX_QUESTION)):
-        if not text.strip():
-            raise UserError(f"The {name} is empty: write one first.")
-        if len(text) > limit:
-            raise UserError(f"The {name} has {len(text):,} characters; at most {limit:,} are read.")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qa_compare.slices import SliceScores
+from qa_compare.statistics import bootstrap
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -30,6 +31,16 @@ class Estimate:
     value: float
     low: float
     high: float
+
+    @classmethod
+    def of(cls, scores: Floats) -> Estimate:
+        """From one score a question, 0 to 1, shape (N,): always the same resamples. Raises ValueError for none."""
+        found = bootstrap(scores)
+        return Estimate(100 * found.value, 100 * found.low, 100 * found.high)
+
+    def __str__(self) -> str:
+        """Such as 61.2 [60.2, 62.1]."""
+        return f"{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]"
 
 
 @dataclass(frozen=True, slots=True)

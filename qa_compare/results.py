@@ -11,8 +11,9 @@ from qa_compare import backbones, measured_weights, variants
 from qa_compare.errors import UserError
 from qa_compare.examples import SQUAD_VALIDATION
 from qa_compare.files import read_bytes, write_text
-from qa_compare.records import Estimate, Metrics
+from qa_compare.records import Metrics
 from qa_compare.runs import METRICS, read_metrics, read_run
+from qa_compare.tables import NOTHING
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -44,7 +45,7 @@ REFERENCES = (
     Reference("Match-LSTM, ensemble", "67.63", "76.76", None, _PUBLISHED),
     Reference("BERT, ensemble", "86.21", "92.20", None, _PUBLISHED),
 )
-_TABLE = "".join(f"| {one.label} | {one.exact_match} | {one.f1} | {one.bertscore or '–'} |\n" for one in REFERENCES)
+_TABLE = "".join(f"| {one.label} | {one.exact_match} | {one.f1} | {one.bertscore or NOTHING} |\n" for one in REFERENCES)
 _OTHERS = f"""\
 For comparison. The report's figures are on its 200 questions, by its procedure; its BERTScore is by `roberta-large`,
 which no score above can be compared with. The published systems answered the same 10,570 questions.
@@ -102,9 +103,9 @@ def tables(found: Sequence[Row]) -> str:
     lines.append("|---|---|" + "--:|" * (len(scorers) + 3))
     for row in found:
         scored = row.metrics.bertscore
-        meaning = [_estimate(scored if scored and scored.hash == one else None) for one in scorers]
-        trained = "–" if row.trained is None else f"{row.trained:,}"
-        exact, f1 = _estimate(row.metrics.exact_match), _estimate(row.metrics.f1)
+        meaning = [str(scored) if scored and scored.hash == one else NOTHING for one in scorers]
+        trained = NOTHING if row.trained is None else f"{row.trained:,}"
+        exact, f1 = str(row.metrics.exact_match), str(row.metrics.f1)
         lines.append(_line(f"`{row.backbone}`", row.label, exact, f1, *meaning, trained))
     lines += ["", "In percent, with 95 % bootstrap intervals over questions."]
     lines += [f"{title}: {text} (`{one}`)." for title, (one, text) in zip(titles, scorers.items(), strict=True)]
@@ -116,10 +117,6 @@ def tables(found: Sequence[Row]) -> str:
 
 def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _estimate(found: Estimate | None) -> str:
-    return "–" if found is None else f"{found.value:.1f} [{found.low:.1f}, {found.high:.1f}]"
 
 
 def update(readme: Path, adapters: Path, *, check: bool = False, fingerprint: str = SQUAD_VALIDATION) -> bool:

@@ -24,10 +24,10 @@ from qa_compare.errors import UserError
 from qa_compare.examples import Example
 from qa_compare.files import sha256
 from qa_compare.processes import Team
-from qa_compare.variants import ADAPTER_FILE, HEAD_FILE
+from qa_compare.variants import ADAPTER_FILE, CONFIG_FILE, HEAD_FILE, VARIANT_FILE
 
 CHUNK = 256
-_DECIDE = ("variant.json", "adapter_config.json", ADAPTER_FILE, HEAD_FILE)
+_DECIDE = (VARIANT_FILE, CONFIG_FILE, ADAPTER_FILE, HEAD_FILE)
 _DECIDE_IN_CHECKPOINT = ("config.json", "model.safetensors", "tokenizer.json", "vocab.txt")
 
 

@@ -1,9 +1,7 @@
-"""Rows of the analysis for programs: as objects, as JSON, and as CSV that is safe to open in a spreadsheet."""
+"""Rows of the analysis for programs: as objects, as JSON, and as CSV."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterable
@@ -11,8 +9,8 @@ from typing import Any
 
 from qa_compare.analysis import Column, Table
 from qa_compare.error_kinds import KINDS
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet take a cell for a formula
+from qa_compare.readers import ANSWER_SEPARATOR
+from qa_compare.tables import csv_text
 
 
 def as_objects(table: Table, rows: Iterable[int]) -> list[dict[str, Any]]:
@@ -50,22 +48,12 @@ def as_json(table: Table, rows: Iterable[int]) -> str:
 
 
 def as_csv(table: Table, rows: Iterable[int]) -> str:
-    """A line a row, gold answers joined by " | ", a variant's columns named like "lora answer".
-
-    A text that a spreadsheet would take for a formula has a ' before it.
-    """
-    file = io.StringIO(newline="")
-    writer = csv.writer(file)
+    """A line a row, gold answers joined by " | ", a variant's columns named like "lora answer"."""
     parts = ("answer", "exact_match", "f1", "confidence", "kind")
     names = [f"{column.name} {part}" for column in table.columns for part in parts]
-    writer.writerow(map(safe, ["id", "title", "question", "passage", "gold", *names]))
+    lines: list[list[Any]] = [["id", "title", "question", "passage", "gold", *names]]
     for one in as_objects(table, rows):
-        cells = [one["id"], one["title"], one["question"], one["passage"], " | ".join(one["gold"])]
+        cells = [one["id"], one["title"], one["question"], one["passage"], ANSWER_SEPARATOR.join(one["gold"])]
         cells += [answer[part] for answer in one["variants"].values() for part in parts]
-        writer.writerow(map(safe, cells))
-    return file.getvalue()
-
-
-def safe(cell: Any) -> Any:
-    """The cell, with a ' before a text that a spreadsheet would take for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+        lines.append(cells)
+    return csv_text(lines)

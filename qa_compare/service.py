@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
-from qa_compare import backbones, examples, readers
+from qa_compare import backbones, sources
 from qa_compare.backbones import Availability
 from qa_compare.comparison import Comparison
 from qa_compare.engine import Engine
 from qa_compare.errors import UserError
-from qa_compare.examples import Answer, Example
+from qa_compare.examples import Answer, Example, check_question, fingerprint
+from qa_compare.readers import read_examples
 from qa_compare.uploads import check_upload
 from qa_compare.variants import Variant
 
@@ -44,11 +45,11 @@ class Questions:
 
     @cached_property
     def fingerprint(self) -> str:
-        return examples.fingerprint(self.examples)
+        return fingerprint(self.examples)
 
-    def gold(self, id: str | None, passage: str, question: str) -> tuple[Answer, ...]:
-        """The gold answers of question `id`, as long as passage and question are still the ones they belong to."""
-        example = self.by_id.get(id or "")
+    def gold(self, identifier: str | None, passage: str, question: str) -> tuple[Answer, ...]:
+        """The gold answers of that question, as long as passage and question are still the ones they belong to."""
+        example = self.by_id.get(identifier or "")
         if example is None or (example.passage, example.question) != (passage, question):
             return ()
         return example.answers
@@ -88,7 +89,7 @@ class Service:
     def readiness(self, name: str) -> Availability:
         """Whether a backbone can answer at once; its detail says with what, or what it would take. Asks no host."""
         engine = self.engines[name]
-        if "located" not in vars(engine):  # else its weights were found, by way of an option, when the page started
+        if not engine.at_hand:  # else its weights were found, by way of an option, when the page started
             weights = backbones.availability(name)
             if not weights.ready:
                 return weights
@@ -139,8 +140,8 @@ class Service:
         name = backbone or self.backbone
         engine = self.engine(name)
         chosen = self.shown(name, variants)
-        readers.check_question(passage, question)
-        if "located" not in vars(engine) and not (weights := backbones.availability(name)).ready:
+        check_question(passage, question)
+        if not engine.at_hand and not (weights := backbones.availability(name)).ready:
             raise UserError(weights.detail)
         self.warm_up(name, chosen)
         return engine.compare(passage, question, chosen)
@@ -170,12 +171,12 @@ class Service:
 
 @cache
 def _sample() -> Questions:
-    return Questions("Built-in sample", tuple(examples.sample()))
+    return Questions("Built-in sample", tuple(sources.sample()))
 
 
 @lru_cache(maxsize=4)
 def _squad(file: Path | None) -> Questions:
-    found = readers.read_examples(file) if file else examples.squad_validation()
+    found = read_examples(file) if file else sources.squad_validation()
     return Questions("SQuAD v1.1 validation", tuple(found))
 
 

@@ -13,6 +13,7 @@ from qa_compare.examples import Example
 
 Floats = NDArray[np.float64]
 
+SLICE_KINDS = ("question word", "answer length", "passage length", "article")
 QUESTION_WORDS = ("who", "what", "when", "where", "which", "how many", "how", "why", "other")
 ANSWER_LENGTHS = ("1", "2", "3-4", "5+")
 PASSAGE_LENGTHS = ("under 100", "100-149", "150-199", "200+")
@@ -75,12 +76,8 @@ def slices(examples: Sequence[Example], exact_match: Floats, f1: Floats) -> list
     Raises:
         ValueError: not as many scores as examples.
     """
-    members: dict[str, dict[str, list[int]]] = {
-        "question word": {name: [] for name in QUESTION_WORDS},
-        "answer length": {name: [] for name in ANSWER_LENGTHS},
-        "passage length": {name: [] for name in PASSAGE_LENGTHS},
-        "article": {},
-    }
+    names = zip(SLICE_KINDS, (QUESTION_WORDS, ANSWER_LENGTHS, PASSAGE_LENGTHS, ()), strict=True)
+    members: dict[str, dict[str, list[int]]] = {kind: {name: [] for name in some} for kind, some in names}
     if not len(examples) == len(exact_match) == len(f1):
         raise ValueError(f"{len(exact_match)} and {len(f1)} scores do not go with {len(examples)} examples")
     for row, example in enumerate(examples):

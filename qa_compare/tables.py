@@ -1,13 +1,15 @@
-"""A table of texts, as the page shows it and a CSV file holds it."""
+"""A table of texts, as the page shows it; and CSV, as every file of rows is written."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 NOTHING = "–"
+# what makes a spreadsheet take a cell for a formula, the full-width forms of East Asian keyboards too
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,15 @@ class Table:
     rows: tuple[Row, ...]
 
 
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """CSV with `\\n` line ends; None is an empty cell."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return out.getvalue()
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """CSV, a line a row, the first with the titles; None is an empty cell.
+
+    A text that a spreadsheet would take for a formula has a ' before it.
+    """
+    file = io.StringIO(newline="")
+    csv.writer(file).writerows(map(_safe, row) for row in rows)
+    return file.getvalue()
+
+
+def _safe(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

@@ -25,6 +25,7 @@ LABELS = {
     "head": "Head only",
     "full": "Full fine-tuning",
 }
+VARIANT_FILE = "variant.json"
 ADAPTER_FILE, CONFIG_FILE, HEAD_FILE = "adapter_model.safetensors", "adapter_config.json", "head.safetensors"
 # where virtual tokens sit: a prompt's at the end of the position table; a prefix's, mere keys and values, nowhere; or,
 # as PEFT has both, before the passage, which moves it
@@ -97,7 +98,7 @@ def read(folder: Path, backbone: Backbone) -> Variant:
 
 
 def _read(folder: Path, backbone: Backbone) -> Variant:
-    data = read_json(inside(folder, "variant.json"))
+    data = read_json(inside(folder, VARIANT_FILE))
     if not isinstance(data, dict):
         raise UserError(f"{folder.name}/variant.json is not an object")
     kinds: dict[str, Any] = {

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 
-# both are read when the libraries are imported
+# all are read when the libraries are imported
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # each has its share of the cores, and so has what it starts
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
+import itertools
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +23,16 @@ from hypothesis import settings
 
 from qa_compare.backbones import ADAPTERS, BACKBONES
 from qa_compare.engine import Engine
+from qa_compare.examples import Example, to_squad
+from qa_compare.files import write_json
+from qa_compare.readers import read_examples
 from qa_compare.service import Service
+from tests import tiny
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
+DATA = Path(__file__).parents[2] / "shared" / "data"
 BACKBONE = "minilm-l6-qa"
 SHIPPED = ("base", "lora", "prompt-tuning")
 HOST = "127.0.0.1"
@@ -31,6 +40,7 @@ HOST = "127.0.0.1"
 QUIET = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
     --disable-component-update --disable-sync""".split()
 OpenPage = Callable[..., "Page"]
+_ASKED = itertools.count()
 
 settings.register_profile("shared-machine", deadline=None)  # a busy processor is no failure
 settings.load_profile("shared-machine")
@@ -38,9 +48,10 @@ settings.load_profile("shared-machine")
 
 # test modules that train, kill, serve or start processes
 SLOW = set(
-    """test_any_input test_benchmarks test_cli test_damaged_adapters test_docs test_doctor test_evaluate_command
-    test_experiments test_faults test_importance_benchmark test_model_cards test_page test_queue test_security
-    test_serving test_space test_train_methods test_train_robust test_training test_uploads""".split()
+    """test_any_input test_batch_api test_benchmarks test_cli test_damaged_adapters test_docs test_doctor
+    test_evaluate_command test_experiments test_faults test_importance_benchmark test_model_cards test_page
+    test_queue test_security test_serving test_space test_train_methods test_train_robust test_training
+    test_uploads""".split()
 )
 
 
@@ -56,6 +67,14 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is uploaded and exported lies in a folder of this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def service() -> Service:
     """The real engines with the adapters of this checkout."""
@@ -65,21 +84,26 @@ def service() -> Service:
 
 
 @pytest.fixture(scope="session")
-def served(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def served(service: Service) -> Iterator[str]:
     """The address of the running page."""
     from qa_compare.serving import Settings, serve
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))  # uploads lie there
-        page = serve(service, host=HOST, port=free_port(), chosen=Settings(), wait=False)
-        yield page.local_url
-        page.close(verbose=False)
+    page = serve(service, host=HOST, port=free_port(), chosen=Settings(), wait=False)
+    yield page.local_url
+    page.close(verbose=False)
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        return int(listener.getsockname()[1])
+    """A port that nothing listens on: below those that the system gives to connections, and never one twice.
+
+    A server may take seconds until it listens, while other tests run in other processes: each begins elsewhere.
+    """
+    while True:
+        with socket.socket() as listener:
+            port = 10_000 + (97 * os.getpid() + next(_ASKED)) % 20_000
+            with suppress(OSError):
+                listener.bind((HOST, port))
+                return port
 
 
 def chromium() -> str:
@@ -105,21 +129,29 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """What all windows of a module share: Gradio's scripts are fetched and compiled once."""
+    made = browser.new_context(reduced_motion="reduce")
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def open_page(served: str, browser: Browser) -> Iterator[OpenPage]:
+def open_page(served: str, browser: Browser, context: BrowserContext) -> Iterator[OpenPage]:
     """Opens the page in a window of its own; at the end, no window may have logged an error or asked another host."""
     problems: list[str] = []
-    contexts = []
+    pages: list[Page] = []
 
     def look_at(request: Any) -> None:
         if not request.url.startswith((served, "data:", "blob:")):
             problems.append(f"asked for {request.url}")
 
-    def open_(width: int = 1440, theme: str = "light", height: int = 900) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce")
-        contexts.append(context)
-        context.set_default_timeout(60_000)
-        page = context.new_page()
+    def open_(width: int = 1440, theme: str = "light", height: int = 900, *, anew: bool = False) -> Page:
+        page = browser.new_page(reduced_motion="reduce") if anew else context.new_page()  # as another browser has it
+        page.set_default_timeout(60_000)
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": height})
         page.on("request", look_at)
         page.on("pageerror", lambda error: problems.append(f"raised {error}"))
         page.on("dialog", lambda dialog: (problems.append(f"opened a dialog: {dialog.message}"), dialog.dismiss()))
@@ -128,18 +160,24 @@ def open_page(served: str, browser: Browser) -> Iterator[OpenPage]:
         return page
 
     yield open_
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
+    context.clear_cookies()
+    context.clear_permissions()
     assert problems == []
+
+
+@pytest.fixture(scope="session")
+def squad() -> list[Example]:
+    """SQuAD's 10,570 validation questions, where they lie beside the checkout; nothing of them is in it."""
+    if not (DATA / "squad" / "dev-v1.1.json").is_file():
+        pytest.skip("SQuAD's validation file is not on this machine")
+    return read_examples(DATA / "squad" / "dev-v1.1.json")
 
 
 @pytest.fixture(scope="session")
 def squad_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQuAD file of two questions, as a visitor would upload it."""
-    from qa_compare.examples import to_squad
-    from qa_compare.files import write_json
-    from tests import tiny
-
     path = tmp_path_factory.mktemp("uploads") / "rivers.json"
     write_json(path, to_squad(tiny.examples(2)))
     return path

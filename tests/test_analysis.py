@@ -18,13 +18,12 @@ from qa_compare.analysis import Column, Filter, Table, orders, outcomes, select
 from qa_compare.error_kinds import KINDS, error_kind, find
 from qa_compare.errors import UserError
 from qa_compare.examples import Answer, Example, fingerprint
-from qa_compare.readers import read_examples
 from qa_compare.rows_export import as_csv, as_json, as_objects
 from qa_compare.scoring import score
 from qa_compare.variants import Variant
 from tests import measured
+from tests.conftest import DATA
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
 PASSAGE = "The Seine rises in Burgundy near Dijon. It flows through Paris! It ends at Le Havre, in Normandy."
 
 
@@ -328,15 +327,16 @@ def test_a_file_that_holds_no_answers_to_these_questions_is_refused(
         ("bert_ensemble", 86.0, 92.0),
     ],
 )
-def test_published_systems_get_their_published_scores_and_kinds(name: str, exact_match: float, f1: float) -> None:
-    squad, peer = DATA / "squad" / "dev-v1.1.json", DATA / "peers" / f"{name}.json"
-    if not (squad.is_file() and peer.is_file()):
-        pytest.skip("SQuAD and the published predictions are not on this machine")
-    examples = read_examples(squad)
-    column = answer_columns.from_file(peer, examples)
+def test_published_systems_get_their_published_scores_and_kinds(
+    squad: list[Example], name: str, exact_match: float, f1: float
+) -> None:
+    peer = DATA / "peers" / f"{name}.json"
+    if not peer.is_file():
+        pytest.skip("the published predictions are not on this machine")
+    column = answer_columns.from_file(peer, squad)
     assert 100 * column.exact_match.mean() == pytest.approx(exact_match, abs=1.5)
     assert 100 * column.f1.mean() == pytest.approx(f1, abs=1.5)
-    table = Table(tuple(examples), (column,))
+    table = Table(tuple(squad), (column,))
     assert [one.count for one in outcomes(table, Filter())] == [
         column.exact_match.sum(),
         (1 - column.exact_match).sum(),

@@ -21,7 +21,7 @@ from qa_compare.examples import Example
 from qa_compare.features import encode
 from qa_compare.inspection import Inspector
 from qa_compare.service import SAMPLE, SQUAD, Service
-from qa_compare.ui import errors_api, metrics, page
+from qa_compare.ui import compare_api, errors_api, metrics
 from tests import measured, tiny
 
 MANY = settings(max_examples=150, deadline=None)
@@ -131,7 +131,7 @@ def test_any_text_is_windowed_and_decoded_to_spans_of_it(
 @given(passage=any_text | anything, question=any_text | anything)
 @settings(max_examples=60, deadline=None)
 def test_the_compare_endpoint_answers_or_refuses(inspector: Inspector, passage: Any, question: Any) -> None:
-    found = asked(page.partial_api(inspector.service), {"passage": passage, "question": question})
+    found = asked(compare_api.endpoint(inspector.service), {"passage": passage, "question": question})
     if found:
         for column in found["variants"]:
             assert column["problem"] is None
@@ -179,7 +179,7 @@ def test_the_metrics_endpoint_tells_or_refuses(inspector: Inspector, backbone: A
 def test_what_is_nested_deeply_is_refused(inspector: Inspector, name: str) -> None:
     nested = deep(100_000)
     endpoint, first = {
-        "compare": (page.partial_api(inspector.service), "passage"),
+        "compare": (compare_api.endpoint(inspector.service), "passage"),
         "errors": (errors_api.endpoint(inspector), "source"),
         "metrics": (metrics.endpoint(inspector.service), "backbone"),
     }[name]

@@ -10,12 +10,13 @@ import pytest
 from qa_compare.asking import Asked, again, ask, from_link, probe_all, to_link, up_to_date
 from qa_compare.engine import Engine
 from qa_compare.errors import UserError
-from qa_compare.examples import sample, to_squad
+from qa_compare.examples import to_squad
 from qa_compare.files import write_json
 from qa_compare.history import Session
 from qa_compare.links import Link
 from qa_compare.probes import PROBES, Variation
 from qa_compare.service import SAMPLE, SQUAD, UPLOAD, Service
+from qa_compare.sources import sample
 from tests import measured, tiny
 
 FIRST = sample()[0]

@@ -1,76 +1,42 @@
-"""The Batch tab: what its controls do, its `/predict_batch` endpoint, and the tab in a real browser."""
+"""The Batch tab: what its controls do, and who stops what. `test_browser_batch.py` walks it."""
 
 from __future__ import annotations
 
 import csv
 import html
-import json
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
-from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
-from playwright.sync_api import Page, expect
 
 from qa_compare.batch import Batches
-from qa_compare.engine import Cancelled, Engine
-from qa_compare.errors import UserError
+from qa_compare.engine import Engine
 from qa_compare.examples import Example, to_squad
 from qa_compare.files import write_json
 from qa_compare.predictions import Prediction
 from qa_compare.service import Service
-from qa_compare.ui import batch_api, batch_view
 from qa_compare.ui import batch_handlers as handlers
+from qa_compare.ui import batch_view
 from qa_compare.ui.batch import _answering, _left, _stop
 from qa_compare.ui.states import nothing
 from qa_compare.ui.stopping import Tasks
-from tests import measured, tiny
-from tests.conftest import HOST, OpenPage, free_port
+from tests import batch_fixture
+from tests.batch_fixture import BAD, NAME, NAMES, written
 
-README = Path(__file__).parent.parent / "README.md"
-NAME = "river-bert"
-NAMES = ["base", "lora", "prompt-tuning"]
-BAD = "passage,question,answers\nRome is old.,What is old?,Rome\n,Who?,\nRome is old.,What is old?,Paris\n"
 EVIL = "<img src=x onerror='alert(1)'> \" rises"
-QUESTION = {"passage": "The river rises in the north.", "question": "Where rises the river?"}
+rivers, service = batch_fixture.rivers, batch_fixture.service
 
 
 def never() -> bool:
     return False
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Service:
-    folder = tmp_path_factory.mktemp("batch")
-    measured.backbone(folder)
-    for seed, name in enumerate(NAMES):
-        measured.variant(folder / "adapters", name, seed=seed)
-    engine = Engine(str(folder / NAME), adapters=folder / "adapters", precision="fp32")
-    assert engine.located
-    nowhere = Engine("bert-tiny", adapters=folder / "adapters", precision="fp32")
-    return Service({NAME: engine, "bert-tiny": nowhere}, NAME)
-
-
 @pytest.fixture
 def batches(service: Service) -> Batches:
     return Batches(service)
-
-
-@pytest.fixture
-def rivers(tmp_path: Path) -> str:
-    write_json(tmp_path / "rivers.json", to_squad(tiny.examples(12)))
-    return str(tmp_path / "rivers.json")
-
-
-def written(folder: Path, name: str, text: str) -> str:
-    (folder / name).write_text(text, encoding="utf-8")
-    return str(folder / name)
 
 
 def visible(markup: str) -> str:
@@ -300,259 +266,3 @@ def test_a_visitor_who_turns_away_or_closes_the_page_stops_the_run_without_a_wor
 
 
 # The endpoint
-
-
-@pytest.fixture
-def predict_batch(service: Service) -> Callable[..., dict[str, Any]]:
-    with gr.Blocks() as page:
-        made = batch_api.endpoint(page, service)
-    return lambda *given, **named: made(visitor(), *given, **named)
-
-
-def test_the_endpoint_answers_and_scores_a_list(predict_batch: Callable[..., dict[str, Any]]) -> None:
-    found = predict_batch([{**QUESTION, "id": "a", "answers": ["the north"]}, QUESTION])
-    assert (found["backbone"], found["questions"], found["gold"]) == (NAME, 2, 1)
-    assert [one["variant"] for one in found["scores"]] == NAMES
-    assert set(found["scores"][0]["f1"]) == {"value", "low", "high"}
-    first, second = found["predictions"]
-    assert (first["id"], first["gold"], second["gold"]) == ("a", ["the north"], [])
-    for answer in first["variants"].values():
-        assert QUESTION["passage"][answer["start"] : answer["end"]] == answer["answer"]
-    assert second["variants"]["base"]["f1"] is None
-    assert found["problems"] == []
-    json.dumps(found, allow_nan=False)
-
-
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        ({}, "give either questions or a file"),
-        ({"questions": [QUESTION], "file": {"path": "x"}}, "give either questions or a file"),
-        ({"questions": []}, "questions is a list of objects"),
-        ({"questions": {"passage": "x"}}, "questions is a list of objects"),
-        ({"questions": "Where?"}, "questions is a list of objects"),
-        ({"questions": [[QUESTION]]}, r"questions\[0\]: is not an object"),
-        ({"questions": [QUESTION, {**QUESTION, "question": float("nan")}]}, r"questions\[1\]: its question is missing"),
-        (
-            {"questions": [{**QUESTION, "passage": {"text": "x"}}]},
-            r"questions\[0\]: its passage .* is missing",
-        ),
-        ({"questions": [{**QUESTION, "answers": [["x"]]}]}, r"questions\[0\]: an answer is missing"),
-        ({"questions": [{**QUESTION, "answers": ["south"]}, 5]}, r"does not stand in its passage \(and 1 more\)"),
-        ({"questions": [{**QUESTION, "id": float("inf")}]}, "its id is not a text"),
-        ({"questions": [QUESTION] * 1001}, "1,001 questions are too many for one request: at most 1,000"),
-        ({"questions": [{**QUESTION, "passage": "x" * 200_000}] * 11}, "characters of passages are too many"),
-        ({"questions": [QUESTION], "backbone": "odd"}, "unknown backbone 'odd': there are river-bert"),
-        ({"questions": [QUESTION], "backbone": 5}, "unknown backbone 5"),
-        ({"questions": [QUESTION], "backbone": "bert-tiny"}, "the weights of bert-tiny"),
-        ({"questions": [QUESTION], "variants": "lora"}, "variants are a list of names"),
-        ({"questions": [QUESTION], "variants": ["odd"]}, "unknown variant 'odd'"),
-        ({"file": "questions.csv"}, "file is not an uploaded one"),
-        ({"file": {"path": 5}}, "file is not an uploaded one"),
-        ({"file": {"path": "/etc/passwd"}}, "file is not an uploaded one"),
-        ({"file": {"path": "\0"}}, "file is not an uploaded one"),
-    ],
-)
-def test_the_endpoint_refuses_in_a_sentence(
-    predict_batch: Callable[..., dict[str, Any]], given: dict[str, Any], sentence: str
-) -> None:
-    with pytest.raises(gr.Error, match=sentence):
-        predict_batch(**given)
-
-
-def test_a_path_that_leads_out_of_the_uploads_is_not_read(
-    predict_batch: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rivers: str
-) -> None:
-    inside = tmp_path / "uploads"
-    inside.mkdir()
-    (inside / "link.json").symlink_to(rivers)
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(inside))
-    for path in (str(inside / "link.json"), str(inside / ".." / "rivers.json")):
-        with pytest.raises(gr.Error, match="file is not an uploaded one"):
-            predict_batch(file={"path": path})
-
-
-@contextmanager
-def serving(service: Service, uploads: Path) -> Iterator[str]:
-    """The page's address, while the block runs; what is uploaded lies in that folder."""
-    from qa_compare.ui.page import build_page, launch_options
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(uploads))
-        page = build_page(service)
-        options: dict[str, Any] = launch_options()
-        page.launch(server_name=HOST, server_port=free_port(), prevent_thread_lock=True, quiet=True, **options)
-        yield page.local_url
-        page.close(verbose=False)
-
-
-@pytest.fixture(scope="module")
-def served(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(service, tmp_path_factory.mktemp("gradio")) as address:
-        yield address
-
-
-def test_what_visitors_brought_is_deleted_when_the_page_stops(service: Service, rivers: str, tmp_path: Path) -> None:
-    def files() -> list[str]:
-        return [path.name for path in (tmp_path / "uploads").rglob("*") if path.is_file()]
-
-    with serving(service, tmp_path / "uploads") as address:
-        Client(address, verbose=False).predict(file=handle_file(rivers), api_name="/predict_batch")
-        assert files() == ["rivers.json"]
-    assert files() == []
-
-
-def test_a_client_sends_a_file_or_a_list(served: str, rivers: str, tmp_path: Path) -> None:
-    client = Client(served, verbose=False)
-    found = client.predict(file=handle_file(rivers), variants=["lora"], api_name="/predict_batch")
-    assert (found["questions"], found["gold"], [one["variant"] for one in found["scores"]]) == (12, 12, ["lora"])
-    assert client.predict(questions=[QUESTION], api_name="/predict_batch")["questions"] == 1
-    with pytest.raises(AppError, match=r"towns.csv: line 3: its passage .* \(and 1 more\)"):
-        client.predict(file=handle_file(written(tmp_path, "towns.csv", BAD)), api_name="/predict_batch")
-
-
-def test_the_readmes_example_runs(served: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code = (
-        README.read_text(encoding="utf-8").split("`/predict_batch` answers")[1].split("```python\n")[1].split("```")[0]
-    )
-    assert "http://127.0.0.1:7860" in code
-    exec(code.replace("http://127.0.0.1:7860", served), {})
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[-3:]] == ["Base", "LoRA", "row-1"]
-
-
-def test_the_endpoint_is_documented_and_the_controls_are_not(served: str) -> None:
-    found = Client(served, verbose=False).view_api(return_format="dict")["named_endpoints"]
-    assert set(found) == {"/compare", "/metrics", "/errors", "/predict_batch"}
-    given = [one["parameter_name"] for one in found["/predict_batch"]["parameters"]]
-    assert given == ["questions", "file", "backbone", "variants"]
-    assert found["/predict_batch"]["description"].startswith("Answer up to 1,000 questions")
-
-
-# In the browser
-
-
-@pytest.fixture
-def patience() -> Iterator[None]:
-    expect.set_options(timeout=60_000)
-    yield
-    expect.set_options(timeout=5_000)
-
-
-@pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Engines that answer four questions at a time, the first step at once, the rest only when they are cancelled.
-
-    What became of each step: "answered" or "cancelled".
-    """
-    found: list[str] = []
-    works = Engine.predict
-
-    def predict(self: Engine, examples: Sequence[Example], variant: str, **options: Any) -> list[Prediction]:
-        if len(found) < len(NAMES):
-            made = works(self, examples, variant, **options)
-            found.append("answered")
-            return made
-        for _ in range(600):
-            if options["cancelled"]():
-                found.append("cancelled")
-                raise Cancelled
-            time.sleep(0.1)
-        raise UserError("nobody cancelled")
-
-    monkeypatch.setattr("qa_compare.answering.LEAST_STEP", 4)
-    monkeypatch.setattr(Engine, "predict", predict)
-    return found
-
-
-def open_tab(page: Page) -> None:
-    expect(page.locator(".card mark.predicted").first).to_be_visible()  # Gradio is listening
-    tab = page.get_by_role("tab", name="Batch", exact=True)
-    if not tab.is_visible():
-        page.locator(".overflow-menu > button").click()
-        tab = page.locator(".overflow-dropdown button", has_text="Batch")
-    tab.click()
-    expect(page.locator("#batch-check")).to_contain_text("No file yet")
-
-
-def bring(page: Page, path: str) -> None:
-    page.locator("#batch-choose input[type=file]").set_input_files(path)
-    expect(page.locator("#batch-check")).to_contain_text(Path(path).name)
-
-
-def button(page: Page, name: str) -> Any:
-    return page.locator("#batch-buttons").get_by_role("button", name=re.compile(name))
-
-
-@pytest.mark.browser
-@pytest.mark.usefixtures("patience")
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
-def test_a_file_is_brought_checked_run_and_taken_home(
-    open_page: OpenPage, tmp_path: Path, width: int, theme: str
-) -> None:
-    page = open_page(width, theme)
-    open_tab(page)
-    if width == 1440:  # with less room, some are in a menu
-        expect(page.get_by_role("tab")).to_have_text(
-            ["Compare", "Metrics", "Training curves", "Error inspection", "Batch"]
-        )
-    expect(button(page, "Run")).to_be_disabled()
-    bring(page, written(tmp_path, f"towns-{width}-{theme}.csv", BAD))
-    expect(page.locator(".problems tbody tr")).to_have_count(2)
-    expect(button(page, "Run")).to_be_disabled()
-    page.get_by_role("checkbox", name="Leave these rows out").check()
-    expect(button(page, "Run 3 variants on 1 question")).to_be_enabled()
-    before = page.locator("#batch-scores").bounding_box()
-    button(page, "Run").press("Enter")  # the keyboard is enough
-    expect(page.locator("#batch-scores tbody tr")).to_have_count(3)
-    after = page.locator("#batch-scores").bounding_box()
-    assert before
-    assert after
-    assert before["y"] == after["y"]  # nothing above it has moved
-    expect(page.locator("#batch-state")).to_contain_text("Done in")
-    page.locator("#batch-answers tbody button").first.press("Enter")
-    expect(page.locator("#batch-question .card.found")).to_have_count(3)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    with page.expect_download() as download:
-        page.get_by_role("button", name="LoRA as SQuAD JSON").press("Enter")
-    assert download.value.suggested_filename == f"towns-{width}-{theme}-lora.json"
-    assert set(json.loads(download.value.path().read_text(encoding="utf-8"))) == {"row-1"}
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Template (CSV)").click()
-    assert download.value.path().read_text(encoding="utf-8").startswith("id,title,passage,question,answers")
-
-
-@pytest.mark.browser
-@pytest.mark.usefixtures("patience")
-def test_cancel_stops_the_engine_and_shows_what_was_answered(
-    open_page: OpenPage, tmp_path: Path, slow: list[str]
-) -> None:
-    write_json(tmp_path / "cancelled.json", to_squad(tiny.examples(12)))
-    page = open_page()
-    open_tab(page)
-    bring(page, str(tmp_path / "cancelled.json"))
-    button(page, "Run").click()
-    expect(page.locator("#batch-state")).to_contain_text("12 of 36 answers, about")
-    expect(button(page, "Run")).to_be_disabled()
-    button(page, "Cancel").click()
-    expect(page.locator("#batch-state")).to_contain_text("Cancelled. What was answered is kept")
-    expect(page.locator("#batch-scores")).to_contain_text("Partial: the first 4 of 12 questions.")
-    expect(button(page, "Run")).to_be_enabled()
-    assert slow == ["answered"] * 3 + ["cancelled"]
-
-
-@pytest.mark.browser
-@pytest.mark.usefixtures("patience")
-def test_a_closed_page_stops_the_engine(open_page: OpenPage, tmp_path: Path, slow: list[str]) -> None:
-    write_json(tmp_path / "closed.json", to_squad(tiny.examples(12)))
-    page = open_page()
-    open_tab(page)
-    bring(page, str(tmp_path / "closed.json"))
-    button(page, "Run").click()
-    expect(page.locator("#batch-state")).to_contain_text("12 of 36 answers, about")
-    page.close()
-    until = time.monotonic() + 30
-    while slow[-1] != "cancelled" and time.monotonic() < until:
-        time.sleep(0.1)
-    assert slow == ["answered"] * 3 + ["cancelled"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from qa_compare.examples import sample
+from qa_compare.sources import sample
 from tests.conftest import SHIPPED, OpenPage
 
 pytestmark = pytest.mark.browser

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from qa_compare.examples import sample
+from qa_compare.sources import sample
 from tests.conftest import OpenPage
 from tests.test_browser import ask, button, expect_answers
 

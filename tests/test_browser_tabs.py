@@ -67,8 +67,7 @@ def fits(page: Page, width: int) -> bool:
     return page.evaluate("document.documentElement.scrollWidth") <= width and max(charts) <= width
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
 def test_both_tabs_fit_the_window_and_log_no_error(open_page: OpenPage, width: int, theme: str) -> None:
     page = open_page(width, theme)
     open_tab(page, "Metrics")

@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from qa_compare.engine import Engine
-from qa_compare.examples import sample
 from qa_compare.service import Service
+from qa_compare.sources import sample
 from tests import measured
 from tests.conftest import HOST, OpenPage, free_port
 
@@ -154,7 +154,7 @@ def test_a_link_shows_the_same_answers_of_the_chosen_variants_in_another_browser
     page.get_by_role("button", name="Copy link").click()
     expect(page.locator("#link [role=status]")).to_have_text("Link copied.")
     link = page.evaluate("navigator.clipboard.readText()")
-    other = open_page()
+    other = open_page(anew=True)
     other.goto(link)
     expect(question(other)).to_have_value("Wo liegt der Stein, 你好 & so?")
     assert expect_cards(other, "prompt-tuning", "ia3") == answers

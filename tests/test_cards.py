@@ -37,9 +37,9 @@ def pictured(text: str) -> str:
     shown = ""
     for character in text:
         code = ord(character)
-        if code < 32 and character not in "\t\n\r":
-            character = chr(0x2400 + code)
-        shown += "\u2421" if code == 0x7F else "\ufffd" if 0xD800 <= code < 0xE000 else character
+        control = code < 32 and character not in "\t\n\r"
+        same = chr(0x2400 + code) if control else character
+        shown += "\u2421" if code == 0x7F else "\ufffd" if 0xD800 <= code < 0xE000 else same
     return shown
 
 

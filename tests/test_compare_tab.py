@@ -15,12 +15,13 @@ from qa_compare.asking import Asked, ask, probe_all
 from qa_compare.chance import Purpose
 from qa_compare.comparison import Comparison
 from qa_compare.engine import Engine
-from qa_compare.examples import Answer, sample, to_squad
+from qa_compare.examples import Answer, to_squad
 from qa_compare.files import write_json
 from qa_compare.history import Session
 from qa_compare.inspection import Inspector
 from qa_compare.links import Link, write
 from qa_compare.service import SAMPLE, SQUAD, UPLOAD, Service
+from qa_compare.sources import sample
 from qa_compare.ui import cards, compare, compare_history, compare_open, compare_tools, link_button, what_if
 from tests import measured, tiny
 from tests.test_changes import comparison

@@ -92,6 +92,22 @@ def test_a_span_that_two_windows_share_counts_once():
     assert candidates[0].confidence == pytest.approx(1 / valid)
 
 
+def test_the_no_answer_score_is_that_of_the_window_that_is_surest_of_it():
+    encoded = encoded_of(" ".join([PASSAGE] * 8), max_length=60)
+    starts, ends = random_logits(encoded)
+    sums = [float(start[0] + end[0]) for start, end in zip(starts, ends, strict=True)]
+    assert len(set(sums)) > 1
+    assert decode(encoded, starts, ends).no_answer_score == pytest.approx(max(sums))
+
+
+def test_a_span_ends_behind_the_accent_of_its_last_letter():
+    passage = "the sea cafe\u0301 flows"
+    encoded = encoded_of(passage)
+    first = int(np.flatnonzero(encoded.offsets[:, 0] == passage.index("cafe"))[0])
+    last = int(np.flatnonzero(encoded.offsets[:, 1] == passage.index("\u0301"))[-1])
+    assert decode(encoded, *peaks(encoded, first, last)).candidates[0].text == "cafe\u0301"
+
+
 def test_temperature_lowers_confidence_and_keeps_the_order():
     encoded = encoded_of(PASSAGE)
     logits = random_logits(encoded)

@@ -20,7 +20,8 @@ import app
 from qa_compare import backbones
 from qa_compare.__main__ import main
 from qa_compare.backbones import ADAPTERS
-from qa_compare.examples import sample, to_squad
+from qa_compare.examples import to_squad
+from qa_compare.sources import sample
 from train import base, loop
 
 ROOT = Path(__file__).parent.parent
@@ -57,7 +58,8 @@ def commands() -> list[Command]:
 
 
 COMMANDS = commands()
-SHORT = [command for command in COMMANDS if not command.long]
+# one that stands in two documents is run once
+SHORT = list({command.words: command for command in COMMANDS if not command.long}.values())
 LONG = [command for command in COMMANDS if command.long]
 
 

@@ -13,8 +13,8 @@ from qa_compare.answer_cache import AnswerCache
 from qa_compare.comparison import Comparison, VariantAnswer
 from qa_compare.engine import Cancelled, Engine
 from qa_compare.errors import UserError
+from qa_compare.examples import MAX_PASSAGE, MAX_QUESTION
 from qa_compare.predictions import Candidate, Prediction
-from qa_compare.readers import MAX_PASSAGE, MAX_QUESTION
 from tests import tiny
 
 

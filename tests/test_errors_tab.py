@@ -19,11 +19,12 @@ from qa_compare import runs
 from qa_compare.analysis import Filter, select
 from qa_compare.engine import Cancelled, Engine
 from qa_compare.errors import UserError
-from qa_compare.examples import Example, fingerprint, sample, to_squad
+from qa_compare.examples import Example, fingerprint, to_squad
 from qa_compare.files import write_json
 from qa_compare.inspection import AT_ONCE, Inspector, Wanted
 from qa_compare.predictions import Candidate, Prediction
 from qa_compare.service import SAMPLE, SQUAD, UPLOAD, Service
+from qa_compare.sources import sample
 from qa_compare.ui import errors_api, errors_view
 from qa_compare.ui import errors_handlers as handlers
 from qa_compare.ui.errors import _answering, _stop
@@ -395,8 +396,7 @@ def open_tab(page: Page) -> None:
 
 @pytest.mark.browser
 @pytest.mark.usefixtures("asked", "patience")
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
 def test_one_filters_by_outcome_opens_a_question_and_puts_it_into_compare(
     open_page: OpenPage, width: int, theme: str
 ) -> None:

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+import torch
 from pyarrow import parquet
 
 from qa_compare.__main__ import main
@@ -177,6 +179,16 @@ def results(folder: Path) -> tuple[dict[str, Any], list[Any]]:
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """In this process too: sums of more threads are others in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_killed_evaluation_goes_on_and_gives_the_same_result(place: Path, tmp_path: Path) -> None:
     questions = tmp_path / "questions.json"
     questions.write_text(json.dumps(to_squad(tiny.examples(2_560))), encoding="utf-8")
@@ -194,16 +206,15 @@ def test_a_killed_evaluation_goes_on_and_gives_the_same_result(place: Path, tmp_
     assert " 0/2560" not in done.stderr  # the bar begins where the killed one ended
     assert "2560/2560" in done.stderr
     assert list(partial.iterdir()) == []
-    whole = [sys.executable, "-m", *command(questions, place, tmp_path / "whole")]
-    subprocess.run(whole, cwd=ROOT, env=ONE_THREAD, capture_output=True, check=True)
+    assert main(command(questions, place, tmp_path / "whole")[1:]) == 0
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_two_processes_give_what_one_gives(place: Path, tmp_path: Path) -> None:
     questions = tmp_path / "questions.json"
     questions.write_text(json.dumps(to_squad(long_examples(600))), encoding="utf-8")
-    alone = [sys.executable, "-m", *command(questions, place, tmp_path / "alone")]
-    subprocess.run(alone, cwd=ROOT, env=ONE_THREAD, capture_output=True, check=True)
+    assert main(command(questions, place, tmp_path / "alone")[1:]) == 0
     launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--num_processes", "2"]
     launch += ["--multi_gpu", "--main_process_port", "0", "-m", *command(questions, place, tmp_path / "both")]
     done = subprocess.run(launch, cwd=ROOT, env=ONE_THREAD, capture_output=True, text=True, check=True, timeout=240)

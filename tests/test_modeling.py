@@ -105,6 +105,15 @@ def test_passage_tokens_keep_their_positions(config, batch):
     assert seen["ids"][0].tolist() == [*virtual, *range(LENGTH)]
 
 
+def test_virtual_tokens_are_of_the_questions_segment_and_the_batchs_own_stay_as_they_are(batch):
+    model = QAPeftModel(own_head(tiny.model()), prompt())
+    seen = {}
+    embeddings = model.base_model.bert.embeddings
+    embeddings.token_type_embeddings.register_forward_hook(lambda module, args, output: seen.update(ids=args[0]))
+    logits(model, batch)
+    assert seen["ids"].tolist() == [[0] * VIRTUAL + row for row in batch["token_type_ids"].tolist()]
+
+
 def test_without_its_repairs_the_prompt_gives_what_plain_peft_gives(batch):
     torch.manual_seed(0)
     ours = QAPeftModel(own_head(tiny.model()), prompt(), Repairs(segments=False, labels=False, positions=False))
@@ -159,7 +168,7 @@ def test_two_variants_held_at_once_do_not_change_each_others_head(batch):
 
 @pytest.mark.parametrize("config", ALL)
 def test_saving_asks_no_hub_and_names_the_head_once(config, tmp_path, monkeypatch):
-    import peft.utils.save_and_load as save_and_load
+    from peft.utils import save_and_load
 
     def refuse(*args: object, **kwargs: object) -> bool:
         raise AssertionError("asked the hub")

@@ -12,10 +12,10 @@ from urllib.request import Request, urlopen
 import pytest
 
 from qa_compare.chance import ANY
-from qa_compare.examples import sample
 from qa_compare.history import Session
 from qa_compare.inspection import Inspector
 from qa_compare.service import SAMPLE, SQUAD, UPLOAD, Service
+from qa_compare.sources import sample
 from qa_compare.ui import compare, compare_open, page
 from tests import tiny
 from tests.conftest import BACKBONE, SHIPPED
@@ -77,7 +77,7 @@ def test_a_source_opens_with_its_first_question(service: Service) -> None:
         first.question,
     )
     assert f"{len(sample())} questions" in status
-    assert [id for _, id in number["choices"]] == [one.id for one in sample() if one.title == first.title]
+    assert [key for _, key in number["choices"]] == [one.id for one in sample() if one.title == first.title]
 
 
 def test_a_source_that_cannot_be_had_leaves_the_text_and_says_why(service: Service) -> None:

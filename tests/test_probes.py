@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from qa_compare import probes
 from qa_compare.distraction import distraction
-from qa_compare.examples import Answer, sample
+from qa_compare.examples import Answer
 from qa_compare.probes import PROBES, Variation, all_of, names, swap
+from qa_compare.sources import sample
 
 PASSAGE = "In 1610 Galileo wrote to Kepler from Padua. He had seen four moons. Kepler answered Galileo from Prague."
 QUESTION = "Who answered Galileo?"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from qa_compare.errors import UserError
-from qa_compare.examples import Answer, Example
-from qa_compare.readers import MAX_PASSAGE, MAX_QUESTION, Problem, check_file, read_examples
+from qa_compare.examples import MAX_PASSAGE, MAX_QUESTION, Answer, Example
+from qa_compare.readers import Problem, check_file, read_examples
 
 PASSAGE = "The Nile flows north, and the Nile is long."
 NILE = Answer("Nile", 4)

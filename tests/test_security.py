@@ -15,8 +15,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from qa_compare.analysis import Column, Table
-from qa_compare.examples import Answer, Example, sample
+from qa_compare.examples import Answer, Example
 from qa_compare.rows_export import as_csv
+from qa_compare.sources import sample
 from tests.conftest import OpenPage
 
 ROOT = Path(__file__).parent.parent

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from qa_compare import examples, service, uploads
+from qa_compare import service, sources, uploads
 from qa_compare.engine import Engine
 from qa_compare.errors import UserError
-from qa_compare.examples import Answer, Example, sample, to_squad
+from qa_compare.examples import Answer, Example, to_squad
 from qa_compare.files import write_json
 from qa_compare.service import SAMPLE, SQUAD, UPLOAD, Questions, Service
+from qa_compare.sources import sample
 from tests import tiny
 
 PASSAGE, QUESTION = "The river rises in the north and flows to the sea.", "Where flows the river to?"
@@ -114,10 +115,10 @@ def test_squad_comes_from_the_hub_else_and_a_failure_is_not_remembered(
         raise UserError("no hub")
 
     service._squad.cache_clear()
-    monkeypatch.setattr(examples, "squad_validation", fail)
+    monkeypatch.setattr(sources, "squad_validation", fail)
     with pytest.raises(UserError, match="no hub"):
         made.questions(SQUAD)
-    monkeypatch.setattr(examples, "squad_validation", lambda: tiny.examples(2))
+    monkeypatch.setattr(sources, "squad_validation", lambda: tiny.examples(2))
     assert made.sources[1] == ("SQuAD v1.1 validation (Hugging Face hub)", SQUAD)
     assert list(made.questions(SQUAD).examples) == tiny.examples(2)
     service._squad.cache_clear()
@@ -127,16 +128,16 @@ def test_squad_comes_from_the_hub_else_and_a_failure_is_not_remembered(
     ("change", "kept"),
     [
         ({}, True),
-        ({"id": "q0"}, False),
-        ({"id": "unknown"}, False),
-        ({"id": None}, False),
+        ({"identifier": "q0"}, False),
+        ({"identifier": "unknown"}, False),
+        ({"identifier": None}, False),
         ({"passage": "The river 1 rises."}, False),
         ({"question": "Where flows the river?"}, False),
     ],
 )
 def test_gold_answers_stay_only_while_passage_and_question_do(change: dict[str, Any], kept: bool) -> None:
     asked = tiny.examples(3)[1]
-    arguments = {"id": asked.id, "passage": asked.passage, "question": asked.question, **change}
+    arguments = {"identifier": asked.id, "passage": asked.passage, "question": asked.question, **change}
     found = Questions("", tuple(tiny.examples(3))).gold(**arguments)
     assert found == ((Answer("sea 7", asked.passage.index("sea 7")),) if kept else ())
 

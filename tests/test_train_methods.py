@@ -20,11 +20,11 @@ from qa_compare.features import encode
 from qa_compare.files import write_json
 from qa_compare.loading import apply, apply_adapter, load_base
 from qa_compare.modeling import QAPeftModel, own_head
+from qa_compare.runs import read_log
 from tests import tiny, training_fixture
 from tests.training_fixture import arguments, read, refused
 from train import calibrate, held_out, ia3, lora, prefix_tuning
 from train.data import split_by_passage
-from train.log import read_log
 
 files, train = training_fixture.files, training_fixture.train
 ROOT = Path(__file__).parent.parent
@@ -161,13 +161,12 @@ def test_two_processes_train_as_one_does_on_the_same_batches_and_write_once(trai
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250, check=False)
     assert ran.returncode == 0, ran.stderr
     one, two = read_log(tmp_path / "one"), read_log(tmp_path / "two")
-    assert [(event["step"], "loss" in event) for event in two] == [(event["step"], "loss" in event) for event in one]
+    assert [(event.step, event.loss is None) for event in two] == [(event.step, event.loss is None) for event in one]
     # padding differs a little between the processes' halves of a batch; gradients that are not averaged, a lot
     for event, expected in zip(two, one, strict=True):
         for key in ("loss", "eval_loss", "grad_norm"):
-            if key in expected:
-                assert event[key] == pytest.approx(expected[key], rel=0.1)
-    first, second = (next(event["eval_f1"] for event in events if "eval_f1" in event) for events in (one, two))
+            assert getattr(event, key) == pytest.approx(getattr(expected, key), rel=0.1)
+    first, second = (next(event.eval_f1 for event in events if event.eval_f1 is not None) for events in (one, two))
     assert first == second
     assert read(tmp_path / "two" / "run.json")["processes"] == 2
     assert read(tmp_path / "two" / "run.json")["steps"] == read(tmp_path / "one" / "run.json")["steps"]

@@ -15,11 +15,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from qa_compare.runs import read_log
 from tests import training_fixture
 from tests.training_fixture import arguments, read, refused
 from train import base, lora, prompt_tuning
 from train.checkpoints import last_checkpoint
-from train.log import read_log
 from train.loop import main
 from train.trainer import QATrainer
 
@@ -44,7 +44,7 @@ def wait_for_log(process: subprocess.Popen[str], folder: Path, events: int) -> N
 
 def kinds(folder: Path) -> list[tuple[int, bool]]:
     """Each event's step, and whether it is an evaluation."""
-    return [(event["step"], "eval_loss" in event) for event in read_log(folder)]
+    return [(event.step, event.eval_loss is not None) for event in read_log(folder)]
 
 
 def test_a_killed_run_resumes_with_every_step_logged_once_and_ends_as_the_whole_one(train, tmp_path):
@@ -59,14 +59,9 @@ def test_a_killed_run_resumes_with_every_step_logged_once_and_ends_as_the_whole_
     assert process.returncode == 0, errors
     assert kinds(folder) == kinds(whole)
     assert len(set(kinds(folder))) == len(kinds(folder))
-    last = [next(event["loss"] for event in reversed(read_log(one)) if "loss" in event) for one in (folder, whole)]
+    last = [next(event.loss for event in reversed(read_log(one)) if event.loss is not None) for one in (folder, whole)]
     assert last[0] == pytest.approx(last[1], rel=0.02)
     assert read(folder / "run.json")["steps"] == read(whole / "run.json")["steps"]
-
-
-def test_a_half_written_line_of_the_log_is_passed_over(tmp_path):
-    (tmp_path / "log.jsonl").write_text('{"step": 1}\n{"step": 2}\n{"st')
-    assert read_log(tmp_path) == [{"step": 1}, {"step": 2}]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -183,7 +178,7 @@ def test_the_same_seed_data_and_threads_give_the_same_losses_and_another_seed_ot
     def losses(name: str, *more: str) -> list[float]:
         train(lora.METHOD, "--epochs", "7", "--patience", "99", "--answers", "sampled", "--dropout", "0.1",
               "--evaluations-per-epoch", "1", "--output", str(tmp_path / name), *more)  # fmt: skip
-        return [event["loss"] for event in read_log(tmp_path / name) if "loss" in event][:20]
+        return [event.loss for event in read_log(tmp_path / name) if event.loss is not None][:20]
 
     first = losses("first")
     assert len(first) == 20

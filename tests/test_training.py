@@ -16,12 +16,12 @@ from qa_compare.examples import Answer, Example, to_squad
 from qa_compare.features import encode
 from qa_compare.files import sha256, write_json
 from qa_compare.readers import read_examples
+from qa_compare.runs import read_log
 from qa_compare.scoring import score
 from tests import tiny, training_fixture
 from tests.training_fixture import read, refused
 from train import base, data, full, ia3, lora, options, prefix_tuning, prompt_tuning
 from train.checkpoints import MANIFEST, Sealed, last_checkpoint
-from train.log import read_log
 from train.loop import Method
 from train.split import split_by_article
 from train.trainer import ByLength
@@ -54,18 +54,18 @@ def test_a_trained_folder_is_a_variant_that_answers(train, tmp_path, method):
 def test_the_log_holds_loss_and_validation_scores_by_step(train):
     folder = train(lora.METHOD)
     events = read_log(folder)
-    assert [event["step"] for event in events] == sorted(event["step"] for event in events)
-    assert any("loss" in event and "learning_rate" in event for event in events)
-    evaluations = [event for event in events if "eval_loss" in event]
+    assert [event.step for event in events] == sorted(event.step for event in events)
+    assert any(event.loss is not None and event.learning_rate is not None for event in events)
+    evaluations = [event for event in events if event.eval_loss is not None]
     assert evaluations[0]["step"] == 0
-    assert all({"eval_exact_match", "eval_f1", "epoch", "seconds"} <= event.keys() for event in evaluations)
-    best = min(evaluations[1:], key=lambda event: event["eval_loss"])
+    assert all(None not in (event.eval_exact_match, event.eval_f1) for event in evaluations)
+    best = min(evaluations[1:], key=lambda event: event.eval_loss)
     assert read(folder / "run.json")["best_step"] == best["step"]
 
 
 def test_training_lowers_the_loss_of_what_it_is_trained_on(train):
     folder = train(lora.METHOD, "--epochs", "20", "--learning-rate", "0.01", "--patience", "50")
-    losses = [event["loss"] for event in read_log(folder) if "loss" in event]
+    losses = [event.loss for event in read_log(folder) if event.loss is not None]
     assert losses[-1] < losses[0] / 2
 
 
@@ -111,10 +111,10 @@ def test_a_run_goes_on_from_another_variant_and_counts_its_steps_on(train, tmp_p
     events = read_log(second)
     before = read_log(first)
     assert events[: len(before)] == before
-    assert events[-1]["step"] == before[-1]["step"] + run["steps"]
+    assert events[-1].step == before[-1].step + run["steps"]
     start = events[len(before)]
-    best = min((e for e in before if "eval_loss" in e), key=lambda event: event["eval_loss"])
-    assert math.isclose(start["eval_loss"], best["eval_loss"], rel_tol=1e-3)
+    best = min(event.eval_loss for event in before if event.eval_loss is not None)
+    assert math.isclose(start.eval_loss, best, rel_tol=1e-3)
 
 
 def test_the_adapter_that_a_base_is_merged_from_is_a_first_stage_of_the_bare_encoder_s(
@@ -131,9 +131,9 @@ def test_the_adapter_that_a_base_is_merged_from_is_a_first_stage_of_the_bare_enc
     train(lora.METHOD, "--backbone", "bare", *stage)
     events = read_log(adapters / "bare" / "lora")
     before = read_log(adapters / "bare-qa" / "base")
-    best = min((event for event in before if "eval_loss" in event), key=lambda event: event["eval_loss"])
+    best = min(event.eval_loss for event in before if event.eval_loss is not None)
     assert events[: len(before)] == before
-    assert math.isclose(events[len(before)]["eval_loss"], best["eval_loss"], rel_tol=1e-3)
+    assert math.isclose(events[len(before)].eval_loss, best, rel_tol=1e-3)
     assert read(adapters / "bare" / "lora" / "run.json")["continued_from"]["backbone"] == "bare-qa"
     line = refused(capsys, train, lora.METHOD, "--backbone", "bare-qa", *stage)
     assert "was made by base: lora cannot continue it" in line
@@ -232,7 +232,7 @@ def test_the_evaluation_scores_each_questions_own_windows(train, tmp_path):
     answers = {one.id: one.answer for one in engine.predict(held, "lora")}
     run = read(folder / "run.json")
     events = read_log(folder)
-    logged = next(event["eval_f1"] for event in events if event["step"] == run["best_step"] and "eval_f1" in event)
+    logged = next(event.eval_f1 for event in events if event.step == run["best_step"] and event.eval_f1 is not None)
     assert logged == pytest.approx(100 * score(answers, held).f1.mean())
     assert logged > 0
 
@@ -288,7 +288,9 @@ def test_gradients_do_not_grow_with_accumulation(train):
     )
     assert whole == parts
     aside = next((parts.parent.parent.parent / "runs" / "replaced").iterdir())
-    norms = [[event["grad_norm"] for event in read_log(folder) if "grad_norm" in event] for folder in (aside, parts)]
+    norms = [
+        [event.grad_norm for event in read_log(folder) if event.grad_norm is not None] for folder in (aside, parts)
+    ]
     assert norms[0][0] == pytest.approx(norms[1][0], rel=0.5)
 
 

@@ -33,7 +33,7 @@ def calibrate(
     Raises:
         UserError: the folder cannot be used, or the questions say too little.
     """
-    described = read_json(folder / "variant.json")
+    described = read_json(folder / variants.VARIANT_FILE)
     source = backbones.get(backbone or str(described.get("backbone") if isinstance(described, dict) else None))
     located = backbones.locate(source, weights=weights)
     variant = variants.read(folder, source)
@@ -48,7 +48,7 @@ def calibrate(
     fit = calibration(model, encoded, tokenizer.pad_token_id)
     if fit is None:
         raise UserError(f"{len(some)} questions are too few to calibrate on, or all are answered alike")
-    write_json(folder / "variant.json", {**described, "temperature": fit["temperature"]})
+    write_json(folder / variants.VARIANT_FILE, {**described, "temperature": fit["temperature"]})
     return fit
 
 

@@ -15,10 +15,11 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from qa_compare.errors import UserError
-from qa_compare.examples import Example, squad_train
+from qa_compare.examples import Example
 from qa_compare.features import Encoded, Window, encode, labels, pad
 from qa_compare.files import sha256
 from qa_compare.readers import read_examples
+from qa_compare.sources import squad_train
 from train.options import Options
 
 Item = TypeVar("Item", Example, Encoded)

@@ -11,7 +11,7 @@ import json
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,9 @@ from qa_compare.files import read_json, write_json
 from qa_compare.loading import QAModel
 from qa_compare.modeling import QAPeftModel, Repairs
 from qa_compare.readers import read_examples
+from qa_compare.records import Estimate
+from qa_compare.runs import RUN
 from qa_compare.scoring import score
-from qa_compare.statistics import bootstrap
 from train import lora, prompt_tuning
 from train import options as shared
 from train.data import described, draw
@@ -125,9 +126,9 @@ class Experiment:
         options, own = self.options(METHODS[method])
         digest = hashlib.sha256(json.dumps([self.settings, changes], sort_keys=True).encode()).hexdigest()[:8]
         folder = self.runs / self.name / self.backbone.name / f"{method}-{name}-{digest}"
-        if not (folder / "run.json").is_file():
+        if not (folder / RUN).is_file():
             run(METHODS[method], replace(options, output=folder, resume=True, **changes), own, repairs=repairs)
-        return Trained(folder, repairs or Repairs(), read_json(folder / "run.json"))
+        return Trained(folder, repairs or Repairs(), read_json(folder / RUN))
 
     @cached_property
     def base(self) -> Any:
@@ -157,11 +158,7 @@ class Experiment:
         found = logits(model, encoded, self.tokenizer.pad_token_id, segments=segments)
         answers = {one.example.id: answer(one, pairs) for one, pairs in zip(encoded, found, strict=True)}
         scores = score(answers, self.questions)
-        measured = {}
-        for key, values in (("exact_match", scores.exact_match), ("f1", scores.f1)):
-            interval = bootstrap(100 * values)
-            measured[key] = {"value": interval.value, "low": interval.low, "high": interval.high}
-        return measured
+        return {name: asdict(Estimate.of(getattr(scores, name))) for name in ("exact_match", "f1")}
 
 
 def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> tuple[dict[str, Any], int]:

@@ -11,7 +11,7 @@ from torch import nn
 from qa_compare.calibration import confidence_at, fit_temperature
 from qa_compare.decoding import Floats, decode, span_scores
 from qa_compare.features import Encoded, pad
-from qa_compare.scoring import exact_match
+from qa_compare.scoring import exact_match, gold_texts
 
 Logits = list[tuple[Floats, Floats]]  # start and end, for each window of a question
 MOST = 1_000  # questions to calibrate on: they hold some 20 MB of span scores
@@ -49,7 +49,7 @@ def calibration(model: nn.Module, encoded: Sequence[Encoded], pad_token_id: int)
         starts, ends = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         scores.append(span_scores(one, starts, ends))
         answer = decode(one, starts, ends, top=1).answer
-        right.append(exact_match(answer, [gold.text for gold in one.example.answers]))
+        right.append(exact_match(answer, gold_texts(one.example)))
     if len(right) < _FEWEST or len(set(right)) < 2:
         return None
     fit = fit_temperature(confidence_at(scores), right)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from qa_compare.errors import UserError
 from qa_compare.files import write_text
-
-
-def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The events in a folder's `log.jsonl`; none where there is no such file.
-
-    A last line without its end is what a killed process was writing: it is left out.
-    """
-    path = folder / "log.jsonl"
-    text = path.read_text() if path.is_file() else ""
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+from qa_compare.records import Event
+from qa_compare.runs import read_log
 
 
 class Log(TrainerCallback):
@@ -33,18 +27,18 @@ class Log(TrainerCallback):
 
     KEYS = ("loss", "learning_rate", "grad_norm", "eval_loss", "eval_exact_match", "eval_f1")
 
-    def __init__(self, path: Path, resumed_step: int | None, earlier: list[dict[str, Any]], *, write: bool) -> None:
+    def __init__(self, path: Path, resumed_step: int | None, earlier: Sequence[Event], *, write: bool) -> None:
         self.path, self.write = path, write
-        last = earlier[-1] if earlier else {"step": 0, "epoch": 0}
-        self.first_step, self.first_epoch = int(last["step"]), float(last["epoch"])
+        last = earlier[-1] if earlier else Event(0, 0.0, 0.0)
+        self.first_step, self.first_epoch = last.step, last.epoch
         kept = earlier
         if resumed_step is not None:
-            kept = [event for event in read_log(path.parent) if event["step"] <= resumed_step + self.first_step]
-        self.before = max((event["seconds"] for event in kept), default=0.0)
+            kept = [event for event in read_log(path.parent) if event.step <= resumed_step + self.first_step]
+        self.before = max((event.seconds for event in kept), default=0.0)
         self.begin = time.perf_counter()
         if write:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, "".join(json.dumps(event) + "\n" for event in kept))
+            write_text(path, "".join(map(_line, kept)))
 
     @property
     def seconds(self) -> float:
@@ -61,11 +55,17 @@ class Log(TrainerCallback):
                     f"the checkpoints in {args.output_dir} are from before"
                 )
         if self.write and ("loss" in event or "eval_loss" in event):
-            line = {
-                "step": state.global_step + self.first_step,
-                "epoch": round((state.epoch or 0) + self.first_epoch, 4),
-                "seconds": round(self.seconds, 1),
+            logged = Event(
+                step=state.global_step + self.first_step,
+                epoch=round((state.epoch or 0) + self.first_epoch, 4),
+                seconds=round(self.seconds, 1),
                 **event,
-            }
+            )
             with self.path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(_line(logged))
+
+
+def _line(event: Event) -> str:
+    """What is not there, or not finite (a gradient's norm can overflow), is left out."""
+    told = {key: value for key, value in asdict(event).items() if value is not None and math.isfinite(value)}
+    return json.dumps(told) + "\n"

@@ -18,15 +18,16 @@ from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from qa_compare import backbones
 from qa_compare.errors import UserError
 from qa_compare.features import MAX_LENGTH
-from qa_compare.memory import keep_freed_memory
 from qa_compare.modeling import Repairs
 from qa_compare.precision import fastest_precision
+from qa_compare.runs import LOG, RUN, read_log
 from train import build, held_out, record
 from train import data as training_data
 from train import options as shared
 from train.checkpoints import Sealed, last_checkpoint
 from train.command import one_line
-from train.log import Log, read_log
+from train.log import Log
+from train.memory import keep_freed_memory
 from train.options import Options
 from train.trainer import LABELS, QATrainer, SpanMetrics
 
@@ -109,24 +110,24 @@ def run(method: Method, options: Options, own: MethodOptions, *, repairs: Repair
 def _places(method: Method, backbone: backbones.Backbone, options: Options) -> tuple[Path, Path]:
     """The variant's folder, which must not hold a finished run unless that may be replaced, and the checkpoints'."""
     output = options.output or options.adapters / backbone.name / method.name
-    if (output / "run.json").exists() and not options.overwrite:
+    if (output / RUN).exists() and not options.overwrite:
         raise UserError(f"{output} already holds a finished run: pass --overwrite to replace it, or another --output")
     return output, options.runs / backbone.name / output.name
 
 
 def _prepare(output: Path, checkpoints: Path, checkpoint: Path | None, options: Options, *, write: bool) -> Log:
     """Clear the way, in the main process alone (`write`), and begin or go on with the log."""
-    earlier = read_log(options.init_from) if options.init_from else []
+    earlier = read_log(options.init_from) if options.init_from else ()
     if write:
         if checkpoint is None:
             shutil.rmtree(checkpoints, ignore_errors=True)
         _put_aside(output, options)
-    return Log(output / "log.jsonl", _step(checkpoint), earlier, write=write)
+    return Log(output / LOG, _step(checkpoint), earlier, write=write)
 
 
 def _put_aside(output: Path, options: Options) -> None:
     """Move the finished run that is about to be replaced out of the way: nothing is deleted."""
-    if (output / "run.json").exists():
+    if (output / RUN).exists():
         kept = options.runs / "replaced" / f"{output.parent.name}-{output.name}-{time.strftime('%Y%m%d-%H%M%S')}"
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(output, kept)

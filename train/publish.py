@@ -12,14 +12,15 @@ from typing import Any
 from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-from qa_compare import variants
+from qa_compare import runs, variants
+from qa_compare.cards import CARD
 from qa_compare.errors import UserError
 from qa_compare.files import read_json, sha256
 from train.command import one_line
 
 FILES = (
-    "README.md", "variant.json", "run.json", "log.jsonl", "metrics.json", "predictions.parquet",
-    "adapter_config.json", variants.ADAPTER_FILE, variants.HEAD_FILE,
+    CARD, variants.VARIANT_FILE, runs.RUN, runs.LOG, runs.METRICS, runs.PREDICTIONS,
+    variants.CONFIG_FILE, variants.ADAPTER_FILE, variants.HEAD_FILE,
 )  # fmt: skip
 _SIGN_IN = "sign in with `hf auth login`, or set HF_TOKEN to a token that may write"
 
@@ -56,9 +57,9 @@ def publish(folder: Path, repo_id: str, *, private: bool = False, api: Any = Non
 
 def _checked(folder: Path) -> list[str]:
     """The files to upload, after a look at those without which nobody could use them."""
-    variant = read_json(variants.inside(folder, "variant.json"))
+    variant = read_json(variants.inside(folder, variants.VARIANT_FILE))
     hashes = variant.get("sha256") if isinstance(variant, dict) else None
-    if not isinstance(hashes, dict) or not (folder / "README.md").is_file():
+    if not isinstance(hashes, dict) or not (folder / CARD).is_file():
         raise UserError(f"{folder} is not a finished variant: it has no sound variant.json or no card")
     for name, digest in hashes.items():
         if sha256(variants.inside(folder, name)) != digest:

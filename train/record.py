@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import shutil
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ from qa_compare.backbones import Backbone, Weights
 from qa_compare.cards import write_card
 from qa_compare.files import read_json, sha256, write_json
 from qa_compare.modeling import QAPeftModel
+from qa_compare.runs import RUN
+from qa_compare.versions import versions
 from train.checkpoints import whole
 from train.data import Data
 from train.log import Log
@@ -59,14 +60,14 @@ def describe_run(
         **_ending(trainer, log),
         "device": _device(trainer.args.device),
         "processes": trainer.args.world_size,
-        "versions": {name: version(name) for name in ("torch", "transformers", "peft", "accelerate")},
+        "versions": versions("torch", "transformers", "peft", "accelerate"),
         "python": platform.python_version(),
     }
 
 
 def _earlier(folder: Path | None) -> dict[str, Any] | None:
     """What `run.json` said of the run that was continued: its data, steps and seconds count too."""
-    return read_json(folder / "run.json") if folder else None
+    return read_json(folder / RUN) if folder else None
 
 
 def hyperparameters(options: Options, own: dict[str, Any]) -> dict[str, Any]:
@@ -125,8 +126,8 @@ def save(
         sha256={name: sha256(output / name) for name in names},
     )
     merged = variants.ADAPTER_FILE in names and positions is None
-    write_json(output / "variant.json", variants.describe(variant, merged=merged))
-    write_json(output / "run.json", run)
+    write_json(output / variants.VARIANT_FILE, variants.describe(variant, merged=merged))
+    write_json(output / RUN, run)
     write_card(output, backbone)
 
 

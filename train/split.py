@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 from pathlib import Path
 
-from qa_compare.errors import UserError
 from qa_compare.examples import Example, to_squad
 from qa_compare.files import write_json
 from qa_compare.readers import read_examples
+from train.command import one_line
 
 
 def split_by_article(examples: list[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
@@ -34,16 +33,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("runs/split"))
     arguments = parser.parse_args()
-    try:
+    with one_line():
         train, held = split_by_article(read_examples(arguments.file), arguments.fraction, arguments.seed)
         arguments.output.mkdir(parents=True, exist_ok=True)
         for name, examples in (("train", train), ("validation", held)):
             path = arguments.output / f"{arguments.file.stem}-{name}.json"
             write_json(path, to_squad(examples))
             print(f"{path}: {len(examples)} questions, {len({one.title for one in examples})} articles")
-    except UserError as error:
-        print(f"train: error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

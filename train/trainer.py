@@ -15,7 +15,7 @@ from torch.utils.data import Sampler, SequentialSampler
 from transformers import EvalPrediction, Trainer
 
 from qa_compare.decoding import decode
-from qa_compare.scoring import exact_match, f1
+from qa_compare.scoring import exact_match, f1, gold_texts
 from train.checkpoints import whole
 from train.data import WindowDataset
 
@@ -108,7 +108,7 @@ class SpanMetrics:
         for one, found in zip(self.dataset.encoded, logits, strict=True):
             pairs = [found[window.first_token] for window in one.windows]
             answer = decode(one, [pair[0] for pair in pairs], [pair[1] for pair in pairs], top=1).answer
-            golds = [gold.text for gold in one.example.answers]
+            golds = gold_texts(one.example)
             scores.append((exact_match(answer, golds), f1(answer, golds)))
         means = 100 * np.array(scores).mean(axis=0)
         return {"exact_match": float(means[0]), "f1": float(means[1])}

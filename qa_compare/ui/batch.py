@@ -15,11 +15,10 @@ import gradio as gr
 from qa_compare.batch import Batches
 from qa_compare.ui import batch_handlers as handlers
 from qa_compare.ui import batch_view, downloads, scripts, states
-from qa_compare.ui.charts import section
+from qa_compare.ui.parts import PRIVATE, html, section
 from qa_compare.ui.stopping import ANSWERS, Tasks
 
-_PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-_QUICK: dict[str, Any] = {**_PRIVATE, "concurrency_id": "batch", "concurrency_limit": 4}
+_QUICK: dict[str, Any] = {**PRIVATE, "concurrency_id": "batch", "concurrency_limit": 4}
 _WAITING = states.bar(0.0, "Waiting for its turn…")
 
 
@@ -28,9 +27,9 @@ def build(page: gr.Blocks, batches: Batches, backbone: gr.Dropdown) -> None:
     with gr.Row(elem_id="batch-ask", equal_height=True):
         upload, check, keep = _file()
         variants, hint, run, cancel, state = _running(batches, backbone)
-    scores = _html(batch_view.NO_ANSWERS, "batch-scores", scripts.PICK)
-    answers = _html("", "batch-answers", scripts.PICK)
-    question = _html("", "batch-question", scripts.REVEAL)
+    scores = html(batch_view.NO_ANSWERS, "batch-scores", scripts.PICK)
+    answers = html("", "batch-answers", scripts.PICK)
+    question = html("", "batch-question", scripts.REVEAL)
     file = downloads.hidden("batch-file-saved")
     parts = _Parts(
         batches, [backbone, gr.State(""), variants], keep, [upload, check, hint], [run, cancel, upload, variants, keep],
@@ -80,15 +79,15 @@ class _Parts:
 def _wire_file(parts: _Parts) -> None:
     backbone, uploaded, variants = parts.asked
     upload, check, _ = parts.brought
-    begun = upload.upload(lambda: batch_view.CHECKING, None, check, **_PRIVATE)
+    begun = upload.upload(lambda: batch_view.CHECKING, None, check, **PRIVATE)
     opened = begun.then(handlers.open_file, upload, [uploaded, check, parts.keep], **_QUICK).then(**parts.ready)
-    opened.then(_nothing, None, [parts.state, parts.ran], **_PRIVATE).then(**parts.show)
+    opened.then(_nothing, None, [parts.state, parts.ran], **PRIVATE).then(**parts.show)
     variants.input(**parts.ready)
     parts.keep.input(**parts.ready)
     # whoever turns to another backbone does not wait for the answers of this one, and needs no word about them
-    turned = backbone.input(_left(parts.tasks), None, parts.controls, queue=False, **_PRIVATE)
-    anew = turned.then(lambda name: gr.update(**handlers.choices(parts.batches, name)), backbone, variants, **_PRIVATE)
-    anew.then(**parts.ready).then(_nothing, None, [parts.state, parts.ran], **_PRIVATE).then(**parts.show)
+    turned = backbone.input(_left(parts.tasks), None, parts.controls, queue=False, **PRIVATE)
+    anew = turned.then(lambda name: gr.update(**handlers.choices(parts.batches, name)), backbone, variants, **PRIVATE)
+    anew.then(**parts.ready).then(_nothing, None, [parts.state, parts.ran], **PRIVATE).then(**parts.show)
 
 
 def _wire_run(page: gr.Blocks, parts: _Parts) -> None:
@@ -98,16 +97,16 @@ def _wire_run(page: gr.Blocks, parts: _Parts) -> None:
     def begin(request: gr.Request) -> list[Any]:
         return [parts.tasks.begin(request), _WAITING, *handlers.busy()]
 
-    begun = run.click(begin, None, [ticket, parts.state, *parts.controls], queue=False, **_PRIVATE)
+    begun = run.click(begin, None, [ticket, parts.state, *parts.controls], queue=False, **PRIVATE)
     ran = begun.then(
         _answering(parts.batches, parts.tasks),
         [ticket, *parts.asked],
         [parts.state, parts.ran, *parts.controls],
-        **_PRIVATE,
+        **PRIVATE,
         **ANSWERS,
     )
     ran.then(**parts.show)
-    cancel.click(_stop(parts.tasks), None, [parts.state, *parts.controls], queue=False, **_PRIVATE)
+    cancel.click(_stop(parts.tasks), None, [parts.state, *parts.controls], queue=False, **PRIVATE)
     page.unload(parts.tasks.left)
 
 
@@ -118,8 +117,8 @@ def _wire_results(parts: _Parts, file: gr.DownloadButton) -> None:
         return handlers.save(parts.batches, str(event._data["pick"]), ran)
 
     made = scores.click(save, parts.ran, file, **_QUICK)
-    made.success(None, js=downloads.fetch("batch-file-saved"), **_PRIVATE)
-    turned = answers.click(_picked, parts.place, parts.place, **_PRIVATE)
+    made.success(None, js=downloads.fetch("batch-file-saved"), **PRIVATE)
+    turned = answers.click(_picked, parts.place, parts.place, **PRIVATE)
     turned.then(partial(handlers.turn, parts.batches), [parts.ran, *parts.place], [answers, question], **_QUICK)
 
 
@@ -132,18 +131,14 @@ def _nothing() -> tuple[str, handlers.Ran]:
     return states.told("&nbsp;"), []
 
 
-def _html(value: str, name: str, script: str | None = None) -> gr.HTML:
-    return gr.HTML(value, elem_id=name, js_on_load=script, apply_default_css=False)
-
-
 def _file() -> tuple[gr.UploadButton, gr.HTML, gr.Checkbox]:
     with gr.Column(elem_id="batch-file", elem_classes="chart", scale=7):
         section("Questions", "A file of passages, and of questions about them.")
         with gr.Row(elem_id="batch-choose"):
             upload = gr.UploadButton("Choose a file…", scale=0, min_width=160)
-            _html(batch_view.TEMPLATE, "batch-template")
-        _html(batch_view.FORMATS, "batch-formats")
-        check = _html(batch_view.NO_FILE, "batch-check")
+            html(batch_view.TEMPLATE, "batch-template")
+        html(batch_view.FORMATS, "batch-formats")
+        check = html(batch_view.NO_FILE, "batch-check")
         keep = gr.Checkbox(label="Leave these rows out and run the others", visible=False, elem_id="batch-keep")
     return upload, check, keep
 
@@ -154,11 +149,11 @@ def _running(batches: Batches, backbone: gr.Dropdown) -> tuple[Any, ...]:
         name = str(backbone.value)
         variants = gr.CheckboxGroup(**handlers.choices(batches, name), label="Variants")
         button, words = handlers.ready(batches, name, "", variants.value, False)
-        hint = _html(words, "batch-hint", scripts.SPEAK)
+        hint = html(words, "batch-hint", scripts.SPEAK)
         with gr.Row(elem_id="batch-buttons"):
             run = gr.Button("Run", variant="primary", interactive=button["interactive"])
             cancel = gr.Button("Cancel", interactive=False, scale=0, min_width=128)
-        state = _html(states.told("&nbsp;"), "batch-state", scripts.SPEAK)
+        state = html(states.told("&nbsp;"), "batch-state", scripts.SPEAK)
     return variants, hint, run, cancel, state
 
 

@@ -19,8 +19,7 @@ from qa_compare.history import Session
 from qa_compare.inspection import Inspector
 from qa_compare.service import SAMPLE, Service
 from qa_compare.ui import cards, compare_history, compare_open, compare_tools, explained, link_button, scripts, what_if
-
-_PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+from qa_compare.ui.parts import PRIVATE, html
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ def build(page: gr.Blocks, inspector: Inspector, backbone: gr.Dropdown, busy: di
             purposes = [("Any question", ANY), *((one.label, key) for key, one in PURPOSES.items())]
             purpose = gr.Dropdown(purposes, value=ANY, label="At random", filterable=False)
             chance = gr.Button("Random", scale=0, min_width=96)
-        status = gr.HTML(cards.notice(compare_open.describe(opening)), elem_id="status", apply_default_css=False)
+        status = html(cards.notice(compare_open.describe(opening)), "status")
         with gr.Row(elem_id="texts"):
             passage = gr.Textbox(
                 first.passage, label="Passage", lines=6, max_lines=6, scale=3, autoscroll=False, elem_id="passage"
@@ -55,17 +54,17 @@ def build(page: gr.Blocks, inspector: Inspector, backbone: gr.Dropdown, busy: di
                 run = gr.Button("Compare answers", variant="primary", elem_id="run")
         tools = compare_tools.build(service)
     uploaded, session = gr.State(""), gr.State(Session())
-    verdict = gr.HTML(cards.pending(), elem_id="verdict", js_on_load=scripts.SPEAK, apply_default_css=False)
+    verdict = html(cards.pending(), "verdict", scripts.SPEAK)
     view = gr.Radio(explained.VIEWS, value=explained.ANSWER, label="Show in the passages", elem_id="view")
     empty = explained.waiting(compare_tools.labels(service, service.backbone))
-    columns = gr.HTML(empty, elem_id="answers", js_on_load=scripts.REVEAL, apply_default_css=False)
+    columns = html(empty, "answers", scripts.REVEAL)
 
     asked = [backbone, tools.variants, source, uploaded, number, passage, question, session]
     ask: dict[str, Any] = {
         "fn": partial(answer, service),
         "inputs": [*asked, view],
         "outputs": [verdict, columns, session, tools.probes, tools.history, tools.panel, tools.link],
-        **_PRIVATE,
+        **PRIVATE,
         **busy,
         "show_progress": "minimal",
     }
@@ -77,14 +76,14 @@ def build(page: gr.Blocks, inspector: Inspector, backbone: gr.Dropdown, busy: di
         (article.input, compare_open.open_article, [article]),
         (number.input, compare_open.open_question, [number]),
     ):
-        event(partial(chosen, service), [source, uploaded, *needed], shown, **_PRIVATE).then(**ask)
+        event(partial(chosen, service), [source, uploaded, *needed], shown, **PRIVATE).then(**ask)
     wanted = [purpose, backbone, tools.variants, source, uploaded, number]
-    chance.click(partial(compare_open.open_any, inspector), wanted, shown, **_PRIVATE, **busy).then(**ask)
-    upload.upload(partial(compare_open.open_file, service), upload, shown, **_PRIVATE).then(**ask)
-    page.load(_address(service), None, state, **_PRIVATE).then(**ask)
+    chance.click(partial(compare_open.open_any, inspector), wanted, shown, **PRIVATE, **busy).then(**ask)
+    upload.upload(partial(compare_open.open_file, service), upload, shown, **PRIVATE).then(**ask)
+    page.load(_address(service), None, state, **PRIVATE).then(**ask)
     for ready in (run.click, question.submit):
         ready(**ask)
-    drawn = {**_PRIVATE, **busy, "show_progress": "minimal"}
+    drawn = {**PRIVATE, **busy, "show_progress": "minimal"}
     view.input(partial(draw, service), [session, view], columns, **drawn)
     compare_tools.wire(service, tools, asked, state, ask, busy)
     return Opened(shown, ask)

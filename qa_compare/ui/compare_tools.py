@@ -14,8 +14,8 @@ from qa_compare.errors import UserError
 from qa_compare.history import Session
 from qa_compare.service import MAX_VARIANTS, MIN_VARIANTS, Service
 from qa_compare.ui import cards, compare_history, compare_open, downloads, link_button, scripts, what_if
+from qa_compare.ui.parts import PRIVATE, html
 
-_PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 _HOW_MANY = "Two to six can be compared. Each keeps its place among the cards."
 Components = list[Any]
 
@@ -39,24 +39,20 @@ def build(service: Service) -> Tools:
     """Panels that are closed at first, side by side."""
     with gr.Row(elem_id="tools"):
         with gr.Accordion("What if", open=False, elem_classes="tool"):
-            probes = _html(what_if.table(Session(), labels(service, service.backbone)), "probes", scripts.PICK)
+            probes = html(what_if.table(Session(), labels(service, service.backbone)), "probes", scripts.PICK)
         with gr.Accordion("Variants", open=False, elem_classes="tool"), gr.Column(elem_id="variants"):
             choices = compare_open.variants(service, service.backbone)
             variants = gr.CheckboxGroup(**choices, label="Variants shown side by side")
-            note = _html(cards.notice(_HOW_MANY), "variants-note", scripts.SPEAK)
+            note = html(cards.notice(_HOW_MANY), "variants-note", scripts.SPEAK)
         with gr.Accordion(compare_history.label(Session()), open=False, elem_classes="tool") as panel:
-            history = _html(compare_history.table(Session()), "history", scripts.PICK)
+            history = html(compare_history.table(Session()), "history", scripts.PICK)
             with gr.Row(elem_id="history-actions"):
-                _html(cards.notice(compare_history.ABOUT), "history-about", "")
+                html(cards.notice(compare_history.ABOUT), "history-about")
                 exports = {kind: gr.Button(f"Export {kind.upper()}", size="md", scale=0) for kind in ("csv", "json")}
                 clear = gr.Button("Remove all", size="md", scale=0)
-        file = gr.DownloadButton(visible="hidden", elem_id="history-file")
-        link = _html(link_button.button(service, Session()), "link", link_button.COPY)
+        file = downloads.hidden("history-file")
+        link = html(link_button.button(service, Session()), "link", link_button.COPY)
     return Tools(probes, variants, note, panel, history, exports, clear, file, link)
-
-
-def _html(value: str, name: str, script: str) -> gr.HTML:
-    return gr.HTML(value, elem_id=name, js_on_load=script, apply_default_css=False)
 
 
 def wire(
@@ -65,18 +61,18 @@ def wire(
     """`asked` are the controls of a question and the session; `state` are those that a run opens again."""
     backbone, variants, *_, passage, question, session = asked
     # a visitor's events change the session one after the other
-    busy = {**_PRIVATE, **busy, "trigger_mode": "multiple"}
+    busy = {**PRIVATE, **busy, "trigger_mode": "multiple"}
     tools.probes.click(_probe(service), asked, [passage, question, session, tools.probes], **busy).then(**ask)
     choices = [backbone, variants, session]
-    backbone.input(partial(kept_variants, service), choices[:2], variants, **_PRIVATE).then(**ask)
-    variants.input(partial(few_or_many, service), choices, [variants, tools.note], **_PRIVATE).then(**ask)
+    backbone.input(partial(kept_variants, service), choices[:2], variants, **PRIVATE).then(**ask)
+    variants.input(partial(few_or_many, service), choices, [variants, tools.note], **PRIVATE).then(**ask)
     runs = [session, tools.history, tools.panel]
     tools.history.select(_reopen(service), session, state, **busy).then(**ask)
     tools.history.delete(_remove, session, runs, **busy)
     tools.clear.click(partial(removed, compare_history.EVERY), session, runs, **busy)
     for kind, button in tools.exports.items():
-        made = button.click(partial(exported, kind), session, tools.file, **_PRIVATE)
-        made.success(None, js=downloads.fetch("history-file"), **_PRIVATE)
+        made = button.click(partial(exported, kind), session, tools.file, **PRIVATE)
+        made.success(None, js=downloads.fetch("history-file"), **PRIVATE)
 
 
 # Gradio gives the event to a parameter of that type, and looks for one in functions alone, not in a `partial`

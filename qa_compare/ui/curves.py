@@ -12,12 +12,11 @@ from qa_compare import curves, plots
 from qa_compare.curves import AXES, CURVES, Curve, Trail
 from qa_compare.service import Service
 from qa_compare.ui import tables
-from qa_compare.ui.charts import chart, section, text
+from qa_compare.ui.parts import PRIVATE, chart, html, section
 
 REFRESH = 5.0  # seconds between two looks at a run that is still going
 _FAINT, _MARKED, _SCHEDULED = "Faint: as logged.", "★ best checkpoint, ✕ early stop.", "As scheduled."
 SHOWN = len(CURVES) + 5  # components that `open_runs` fills
-_QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 _AXES = [(words.split(" ", 1)[0], axis) for axis, words in AXES.items()]
 
 
@@ -30,20 +29,20 @@ def build(service: Service, backbone: gr.Dropdown, tab: gr.Tab) -> None:
         axis = gr.Radio(_AXES, value="step", label="Against")
         smoothing = gr.Slider(0, 0.95, value=0.6, step=0.05, label="Smoothing of training loss")
         logarithmic = gr.Checkbox(False, label="Logarithmic losses, learning rate")
-    status = text("runs-status")
+    status = html("", "runs-status")
     with gr.Row(elem_classes="charts", equal_height=True, elem_id="curve-figures"):
         figures = [chart(curve.title, _note(curve)) for curve in CURVES]
     section("In what the runs differ", "Only the settings that are not the same in all of the chosen runs.")
-    settings = text("settings")
+    settings = html("", "settings")
 
     drawn = [status, *figures, settings]
     controls = [backbone, runs, axis, smoothing, logarithmic]
     everything = [runs, timer, seen, *drawn]
-    tab.select(partial(open_runs, service), [backbone, axis, smoothing, logarithmic], everything, **_QUIET)
-    backbone.input(partial(reopen, service), [seen, backbone, axis, smoothing, logarithmic], everything, **_QUIET)
+    tab.select(partial(open_runs, service), [backbone, axis, smoothing, logarithmic], everything, **PRIVATE)
+    backbone.input(partial(reopen, service), [seen, backbone, axis, smoothing, logarithmic], everything, **PRIVATE)
     for changed in (runs.input, axis.input, smoothing.release, logarithmic.input):
-        changed(partial(draw, service), controls, drawn, **_QUIET)
-    timer.tick(partial(refresh, service), [seen, *controls], everything, **_QUIET)
+        changed(partial(draw, service), controls, drawn, **PRIVATE)
+    timer.tick(partial(refresh, service), [seen, *controls], everything, **PRIVATE)
 
 
 def _note(curve: Curve) -> str:

@@ -12,13 +12,12 @@ from gradio.events import api
 from qa_compare import measurements, metrics_table, plots
 from qa_compare.errors import quoted
 from qa_compare.measurements import Overview
-from qa_compare.metrics_table import SLICE_KINDS
 from qa_compare.service import Service
+from qa_compare.slices import SLICE_KINDS
 from qa_compare.ui import cards, tables
-from qa_compare.ui.charts import chart, section, text
+from qa_compare.ui.parts import PRIVATE, chart, html, section
 
 CALIBRATED, UNCALIBRATED = "calibrated", "as the model has it"
-_QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 SHOWN = 11  # components that `show` fills
 _COMPARING = '<p class="notice">Comparing every two variants…</p>'
 
@@ -26,7 +25,7 @@ _COMPARING = '<p class="notice">Comparing every two variants…</p>'
 def build(service: Service, backbone: gr.Dropdown, tab: gr.Tab) -> None:
     """Lay it out inside `tab`. Files are read when the tab is opened, and for each backbone chosen after that."""
     opened = gr.State(False)
-    scores = text("scores")
+    scores = html("", "scores")
     with gr.Column(visible=False, elem_classes="measured") as measured:
         with gr.Row(elem_classes="charts", equal_height=True):
             bars = chart("Scores", "With 95 % intervals over questions.")
@@ -34,7 +33,7 @@ def build(service: Service, backbone: gr.Dropdown, tab: gr.Tab) -> None:
         section(
             "Who is ahead", "Every two variants on the same questions; p-values are not corrected for their number."
         )
-        pairs = text("pairs")
+        pairs = html("", "pairs")
         with gr.Row(elem_classes="charts", equal_height=True):
             confidence, reliability, calibration = _sureness()
             kind, gaps, slices = _kinds()
@@ -49,15 +48,15 @@ def build(service: Service, backbone: gr.Dropdown, tab: gr.Tab) -> None:
         "outputs": [
             scores, measured, bars, parameters, reliability, calibration, gaps, slices, efficiency, ablation, pairs,
         ],
-        **_QUIET,
+        **PRIVATE,
     }  # fmt: skip
-    compare: dict[str, Any] = {"fn": partial(show_pairs, service), "inputs": backbone, "outputs": pairs, **_QUIET}
-    tab.select(lambda: True, None, opened, **_QUIET)
+    compare: dict[str, Any] = {"fn": partial(show_pairs, service), "inputs": backbone, "outputs": pairs, **PRIVATE}
+    tab.select(lambda: True, None, opened, **PRIVATE)
     tab.select(**fill).then(**compare)
-    chosen = backbone.input(partial(show_again, service), [opened, *fill["inputs"]], fill["outputs"], **_QUIET)
-    chosen.then(partial(show_pairs_again, service), [opened, backbone], pairs, **_QUIET)
-    confidence.input(partial(show_reliability, service), [backbone, confidence], reliability, **_QUIET)
-    kind.input(partial(show_slices, service), [backbone, kind], [gaps, slices], **_QUIET)
+    chosen = backbone.input(partial(show_again, service), [opened, *fill["inputs"]], fill["outputs"], **PRIVATE)
+    chosen.then(partial(show_pairs_again, service), [opened, backbone], pairs, **PRIVATE)
+    confidence.input(partial(show_reliability, service), [backbone, confidence], reliability, **PRIVATE)
+    kind.input(partial(show_slices, service), [backbone, kind], [gaps, slices], **PRIVATE)
     api(endpoint(service), api_name="metrics")
 
 
@@ -65,14 +64,14 @@ def _sureness() -> tuple[gr.Radio, gr.Plot, gr.HTML]:
     with gr.Column(elem_classes="chart"):
         section("Is it as right as it is sure?", "Bins of equally many questions. On the dotted line, it is.")
         confidence = gr.Radio([CALIBRATED, UNCALIBRATED], value=CALIBRATED, label="Confidence")
-        return confidence, gr.Plot(show_label=False, container=False), text("calibration")
+        return confidence, gr.Plot(show_label=False, container=False), html("", "calibration")
 
 
 def _kinds() -> tuple[gr.Radio, gr.Plot, gr.HTML]:
     with gr.Column(elem_classes="chart"):
         section("Where they differ", "F1 by kind of question, the largest gap between variants first.")
         kind = gr.Radio(list(SLICE_KINDS), value=SLICE_KINDS[0], label="Slices by")
-        return kind, gr.Plot(show_label=False, container=False), text("slices")
+        return kind, gr.Plot(show_label=False, container=False), html("", "slices")
 
 
 def overview(service: Service, backbone: str) -> Overview:
@@ -119,7 +118,7 @@ def head(found: Overview) -> str:
         intro = f"No variant of {found.backbone} has been measured yet: {command} writes its scores into its folder."
     charted = [one for one, _ in found.comparable]
     others = [one.label for one in found.variants if one.metrics and one not in charted]
-    lines = [intro, *(f"BERTScore {hash}: {words}" for hash, words in metrics_table.bertscorers(found).items())]
+    lines = [intro, *(f"BERTScore {name}: {words}" for name, words in metrics_table.bertscorers(found).items())]
     if others:
         lines.append(f"Measured on other questions, and so in no chart: {', '.join(others)}")
     saved = tables.download(f"{found.backbone}-scores.csv", "Scores as CSV", metrics_table.scores_csv(found))

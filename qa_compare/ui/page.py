@@ -1,4 +1,4 @@
-"""The page as a whole: its head, the backbone picker, the comparison, and the endpoint for programs."""
+"""The page as a whole: its head, the backbone picker, a tab for each room, and the endpoints for programs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import gradio as gr
 from gradio.events import api
 
 from qa_compare.batch import Batches
-from qa_compare.errors import UserError
 from qa_compare.inspection import Inspector
 from qa_compare.service import Service
-from qa_compare.ui import batch, batch_api, cards, compare, curves, errors, errors_api, metrics, theme
+from qa_compare.ui import batch, batch_api, cards, compare, compare_api, curves, errors, errors_api, metrics, theme
+from qa_compare.ui.parts import PRIVATE, html
 from qa_compare.ui.stopping import ANSWERS
 
 TITLE = "QA Compare"
@@ -32,11 +32,11 @@ def build_page(service: Service) -> gr.Blocks:
     inspector, batches = Inspector(service), Batches(service)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=TIDY) as page:
         with gr.Row(elem_id="head"):
-            gr.HTML(_HEAD, elem_id="title", apply_default_css=False)
+            html(_HEAD, "title")
             with gr.Column(min_width=300):
                 backbone = gr.Dropdown(**backbones(service), label="Backbone", filterable=False)
                 about = backbone_note(service, service.backbone)
-                note = gr.HTML(about, elem_id="backbone-note", apply_default_css=False)
+                note = html(about, "backbone-note")
         with gr.Tabs() as tabs:
             with gr.Tab("Compare", id="compare"):
                 opened = compare.build(page, inspector, backbone, BUSY)
@@ -48,10 +48,8 @@ def build_page(service: Service) -> gr.Blocks:
                 errors.build(page, inspector, backbone, errors_tab, tabs, opened)
             with gr.Tab("Batch", id="batch"):
                 batch.build(page, batches, backbone)
-        backbone.change(
-            partial(backbone_note, service), backbone, note, api_visibility="private", show_progress="hidden"
-        )
-        api(partial_api(service), api_name="compare", concurrency_id="models", concurrency_limit=1)
+        backbone.change(partial(backbone_note, service), backbone, note, **PRIVATE)
+        api(compare_api.endpoint(service), api_name="compare", concurrency_id="models", concurrency_limit=1)
         api(errors_api.endpoint(inspector), api_name="errors", **ANSWERS)
         api(batch_api.endpoint(page, service), api_name="predict_batch", **ANSWERS)
     return page.queue(max_size=MAX_QUEUE)
@@ -82,30 +80,3 @@ def backbone_note(service: Service, name: str) -> str:
     """What a backbone is or, where it is not at hand, what it would take."""
     availability = service.readiness(name)
     return cards.notice(availability.detail if availability.ready else f"Not ready: {availability.detail}")
-
-
-def partial_api(service: Service) -> Any:
-    """The function behind `/compare`."""
-
-    def compare(passage: str, question: str, variants: list[str] | None = None) -> dict[str, Any]:
-        """Answer one question about one passage with variants of the default backbone.
-
-        Parameters:
-            passage: the text to search, up to 200,000 characters
-            question: one question about it, up to 2,000 characters, of which 64 tokens are read
-            variants: two to six of them by name, such as ["lora", "base"], in that order; those of the page if left out
-        Returns:
-            question, agreement (one sentence), warnings, and variants: each with variant, label, answer, start, end,
-            confidence (0 to 1), latency_ms, candidates (the five best) and problem
-        """
-        for name, value in (("passage", passage), ("question", question)):
-            if not isinstance(value, str):  # whatever JSON brings
-                raise gr.Error(f"The {name} is not a text.", print_exception=False)
-        if variants is not None and not (isinstance(variants, list) and all(isinstance(one, str) for one in variants)):
-            raise gr.Error("The variants are not a list of names.", print_exception=False)
-        try:
-            return service.compare(passage, question, variants=variants or ()).as_dict()
-        except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-
-    return compare

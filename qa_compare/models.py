@@ -1,0 +1,117 @@
+"""The variants of one backbone and their models. Weights are found and loaded at their first use, once."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+from qa_compare import backbones, loading, variants
+from qa_compare.errors import UserError, quoted
+from qa_compare.features import MAX_LENGTH
+from qa_compare.variants import Variant
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import BertForQuestionAnswering, PreTrainedTokenizerFast
+
+Model = TypeVar("Model", bound="nn.Module")
+
+
+class Models:
+    """What an engine runs. Cheap to make; threads may share it.
+
+    `weights` is a folder to take the backbone's checkpoint from, `revision` the hub's commit, tag or branch. Raises
+    UserError for an unknown backbone.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        adapters: Path,
+        weights: Path | None = None,
+        revision: str | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.source = backbones.get(backbone)
+        self.backbone = self.source.name
+        self.adapters = adapters
+        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        self._weights, self._revision = weights, revision
+        self._models: dict[str, nn.Module] = {}
+        self._lock = threading.RLock()
+
+    @cached_property
+    def variants(self) -> tuple[Variant, ...]:
+        """Every variant found, the broken ones too; base, LoRA and prompt tuning first."""
+        return variants.discover(self.source, self.adapters)
+
+    @property
+    def default_variants(self) -> tuple[str, ...]:
+        """The names of the variants that are shown unless one asks for others."""
+        return tuple(variant.name for variant in self.variants if variant.name in variants.DEFAULTS)
+
+    @cached_property
+    def located(self) -> backbones.Weights:
+        """The checkpoint. Raises UserError where it is not found; asks the hub where it may be there alone."""
+        return backbones.locate(self.source, weights=self._weights, revision=self._revision)
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether the checkpoint was found already, so that nothing is asked for it any more."""
+        return "located" in vars(self)
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        return backbones.load_tokenizer(self.located)
+
+    @cached_property
+    def base(self) -> BertForQuestionAnswering:
+        model = loading.load_base(self.source, self.located, self.adapters)
+        return self._placed(model)
+
+    @cached_property
+    def foundation(self) -> BertForQuestionAnswering:
+        """What adapters go onto: the base, or, where a broken base brings only a head, the bare encoder.
+
+        Every adapter has a head of its own, so it need not fail with the base's.
+        """
+        try:
+            return self.base
+        except UserError:
+            if self.source.merges:
+                raise
+            return self._placed(backbones.load_model(self.source, self.located))
+
+    def _placed(self, model: Model) -> Model:
+        module: nn.Module = model  # transformers' own `to` has a signature that mypy cannot follow
+        module.to(self.device)
+        return model
+
+    @cached_property
+    def max_length(self) -> int:
+        return min(MAX_LENGTH, backbones.positions(self.located))
+
+    def variant(self, name: str) -> Variant:
+        """The variant of that name. Raises UserError with the names there are."""
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        known = ", ".join(variant.name for variant in self.variants)
+        raise UserError(f"unknown variant {quoted(name)} of {self.backbone}: there are {known}")
+
+    def model(self, name: str) -> nn.Module:
+        """The variant's model, loaded at its first use. Raises UserError where the folder cannot be used."""
+        with self._lock:
+            if name not in self._models:
+                variant = self.variant(name)
+                if variant.problem:
+                    raise UserError(variant.problem)
+                if name == "base":
+                    self._models[name] = self.base
+                else:
+                    self._models[name] = self._placed(loading.apply(variant, self.foundation))
+            return self._models[name]

@@ -1,0 +1,107 @@
+"""The questions that are there without a file: the built-in sample, and SQuAD from the hub, never waited for long."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from qa_compare import hub
+from qa_compare.errors import UserError
+from qa_compare.examples import Answer, Example
+from qa_compare.readers import read_examples
+from qa_compare.waiting import Awaited
+
+SAMPLE = Path(__file__).parent / "data" / "sample.json"
+_PROBE_SECONDS = 3
+
+
+@cache
+def sample() -> list[Example]:
+    """The built-in questions, written for this project, over ten fields. The list is shared: do not change it."""
+    return read_examples(SAMPLE)
+
+
+def squad_validation() -> list[Example]:
+    """SQuAD v1.1's 10,570 validation questions from the hub, waited for some seconds.
+
+    Raises:
+        UserError: they cannot be had, or have not come yet: they are fetched on, and a later call may have them.
+    """
+    return _VALIDATION.get()
+
+
+def squad_train() -> list[Example]:
+    """SQuAD v1.1's training questions from the hub. Raises UserError where they cannot be had."""
+    return _squad("train")
+
+
+def _squad(split: str) -> list[Example]:
+    # asked first: offline, the library tries for half a minute before it says no
+    offline = hub.switched_off() or not _hub_answers()
+    import datasets
+
+    try:
+        download = datasets.DownloadConfig(local_files_only=offline)
+        with _offline(offline):
+            rows = datasets.load_dataset("rajpurkar/squad", split=split, download_config=download)
+    except Exception as error:  # the library raises a dozen kinds when a data set cannot be had
+        why = (
+            "the Hugging Face hub cannot be reached" if offline else f"the hub did not give it ({type(error).__name__})"
+        )
+        raise UserError(f"SQuAD ({split}) is not on this machine and {why}: give a SQuAD JSON file instead") from error
+    return [_from_hub(row) for row in rows]
+
+
+_VALIDATION = Awaited(
+    lambda: _squad("validation"),
+    seconds=20,
+    late="SQuAD (validation) is still on its way from the Hugging Face hub: choose it again in a while, or give a "
+    "SQuAD JSON file instead",
+)
+
+
+def _from_hub(row: dict[str, Any]) -> Example:
+    pairs = zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
+    answers = tuple(Answer(text, start) for text, start in pairs)
+    return Example(row["id"], row["title"], row["context"], row["question"], answers)
+
+
+@contextmanager
+def _offline(wanted: bool) -> Iterator[None]:
+    """Lets `datasets` look only into its cache, while the block runs."""
+    import datasets
+
+    before = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = wanted or before
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE = before
+
+
+def _hub_answers() -> bool:
+    """Whether the hub accepts a connection, asked for some seconds at most; taken for granted behind a proxy."""
+    from huggingface_hub.constants import ENDPOINT
+
+    address = urlsplit(ENDPOINT)
+    if address.scheme in getproxies():
+        return True
+    port = address.port or (443 if address.scheme == "https" else 80)
+    answered = threading.Event()
+
+    def ask() -> None:
+        with suppress(OSError), socket.create_connection((address.hostname or "", port), timeout=_PROBE_SECONDS):
+            answered.set()
+
+    # in a thread: a connection's time limit is for each of the hub's dozen addresses, and there is none for its name
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_PROBE_SECONDS)
+    return answered.is_set()

@@ -1,0 +1,29 @@
+"""What tabs are made of: places for HTML, headings, figures, and how events that are the page's own are declared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from qa_compare.ui import tables
+
+# an event of the page itself: no endpoint for programs, and nothing that shifts while it goes on
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+def html(value: str, name: str, script: str | None = None) -> gr.HTML:
+    """HTML that events may fill anew; `script` runs in the browser beside it."""
+    return gr.HTML(value, elem_id=name, js_on_load=script, apply_default_css=False)
+
+
+def section(title: str, note: str = "") -> None:
+    """A heading."""
+    gr.HTML(tables.heading(title, note), elem_classes="section", apply_default_css=False)
+
+
+def chart(title: str, note: str = "") -> gr.Plot:
+    """A heading with a figure below it; the style sheet hides both as long as there is no figure."""
+    with gr.Column(elem_classes=["chart", "optional"]):
+        section(title, note)
+        return gr.Plot(show_label=False, container=False)
