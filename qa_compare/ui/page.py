@@ -13,7 +13,7 @@ from qa_compare.errors import UserError
 from qa_compare.inspection import Inspector
 from qa_compare.service import Service
 from qa_compare.ui import batch, batch_api, cards, compare, curves, errors, errors_api, metrics, theme
-from qa_compare.ui.stopping import ANSWERS
+from qa_compare.ui.stopping import REQUESTS
 
 TITLE = "QA Compare"
 _HEAD = f"""
@@ -27,9 +27,9 @@ TIDY = (600, 3_600)
 BUSY: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 1, "trigger_mode": "always_last"}
 
 
-def build_page(service: Service) -> gr.Blocks:
+def build_page(service: Service, inspector: Inspector | None = None) -> gr.Blocks:
     """The page; `launch_options` has the rest of its looks. Raises UserError where the built-in sample is missing."""
-    inspector, batches = Inspector(service), Batches(service)
+    inspector, batches = inspector or Inspector(service), Batches(service)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=TIDY) as page:
         with gr.Row(elem_id="head"):
             gr.HTML(_HEAD, elem_id="title", apply_default_css=False)
@@ -52,8 +52,8 @@ def build_page(service: Service) -> gr.Blocks:
             partial(backbone_note, service), backbone, note, api_visibility="private", show_progress="hidden"
         )
         api(partial_api(service), api_name="compare", concurrency_id="models", concurrency_limit=1)
-        api(errors_api.endpoint(inspector), api_name="errors", **ANSWERS)
-        api(batch_api.endpoint(page, service), api_name="predict_batch", **ANSWERS)
+        api(errors_api.endpoint(inspector), api_name="errors", **errors.QUICK)
+        api(batch_api.endpoint(page, service), api_name="predict_batch", **REQUESTS)
     return page.queue(max_size=MAX_QUEUE)
 
 
