@@ -25,6 +25,7 @@ from qa_compare.inspection import Inspector
 from qa_compare.request_log import Rate, watch
 from qa_compare.service import Service
 from qa_compare.session_memory import keep_little
+from qa_compare.traces import without_texts
 from qa_compare.ui.page import build_page, launch_options
 from qa_compare.uploads import MAX_UPLOAD
 
@@ -72,6 +73,8 @@ def serve(
     _log_to_stderr()
     for problem in problems():
         request_log.LOG.warning(problem)
+    if not chosen.log_texts:
+        without_texts()
     page = build_page(service, inspector)
     watch(page, rate=Rate(chosen.rate) if chosen.rate else None, texts=chosen.log_texts)
     page.launch(

@@ -21,8 +21,8 @@ _HEAD = f"""
 <p>One question about one passage, answered by the same model before and after tuning.</p>
 """
 MAX_QUEUE = 64
-# seconds: every ten minutes, the files that visitors brought or took home go once they are an hour old; all at the end
-TIDY = (600, 3_600)
+# seconds: every five minutes, what visitors brought or took home goes once it is 55 minutes old; all at the end
+TIDY = (300, 3_300)
 # all that use the models take turns: two at once would only slow each other down
 BUSY: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 1, "trigger_mode": "always_last"}
 
