@@ -13,6 +13,7 @@ from qa_compare.backbones import ADAPTERS, BACKBONES
 from qa_compare.engine import Engine
 from qa_compare.errors import UserError
 from qa_compare.inspection import Inspector
+from qa_compare.memory import share_freed_memory
 from qa_compare.service import Service
 from qa_compare.temporary import choose
 
@@ -20,6 +21,7 @@ from qa_compare.temporary import choose
 def main() -> int:
     """Build the page and serve it until it is stopped. Returns the exit status."""
     options = parser().parse_args()
+    share_freed_memory()
     try:
         if said := choose():
             print(f"app.py: {said}", file=sys.stderr)

@@ -22,8 +22,7 @@ from qa_compare.ui import errors_handlers as handlers
 from qa_compare.ui.stopping import ANSWERS, FEW, Tasks
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-QUICK: dict[str, Any] = {"concurrency_id": "errors", "concurrency_limit": 4}  # only looks at answers there are
-_QUICK: dict[str, Any] = {**_PRIVATE, **QUICK}
+_QUICK: dict[str, Any] = {**_PRIVATE, "concurrency_id": "errors", "concurrency_limit": 4}
 _SURE = [("Any", 0.0), *((f"At least {share:.0%} sure", share) for share in (0.5, 0.7, 0.8, 0.9, 0.95, 0.99))]
 Components = list[Any]
 

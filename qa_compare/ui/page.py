@@ -13,7 +13,7 @@ from qa_compare.errors import UserError
 from qa_compare.inspection import Inspector
 from qa_compare.service import Service
 from qa_compare.ui import batch, batch_api, cards, compare, curves, errors, errors_api, metrics, theme
-from qa_compare.ui.stopping import REQUESTS
+from qa_compare.ui.stopping import LOOKS, REQUESTS
 
 TITLE = "QA Compare"
 _HEAD = f"""
@@ -52,7 +52,7 @@ def build_page(service: Service, inspector: Inspector | None = None) -> gr.Block
             partial(backbone_note, service), backbone, note, api_visibility="private", show_progress="hidden"
         )
         api(partial_api(service), api_name="compare", concurrency_id="models", concurrency_limit=1)
-        api(errors_api.endpoint(inspector), api_name="errors", **errors.QUICK)
+        api(errors_api.endpoint(inspector), api_name="errors", **LOOKS)
         api(batch_api.endpoint(page, service), api_name="predict_batch", **REQUESTS)
     return page.queue(max_size=MAX_QUEUE)
 
