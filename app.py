@@ -12,6 +12,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 from qa_compare.backbones import ADAPTERS, BACKBONES
 from qa_compare.engine import Engine
 from qa_compare.errors import UserError
+from qa_compare.inspection import Inspector
+from qa_compare.memory import share_freed_memory
 from qa_compare.service import Service
 from qa_compare.temporary import choose
 
@@ -19,6 +21,7 @@ from qa_compare.temporary import choose
 def main() -> int:
     """Build the page and serve it until it is stopped. Returns the exit status."""
     options = parser().parse_args()
+    share_freed_memory()
     try:
         if said := choose():
             print(f"app.py: {said}", file=sys.stderr)
@@ -29,8 +32,9 @@ def main() -> int:
         if options.backbone != "minilm-l6-qa" or options.weights or options.revision:
             _ = asked.located  # what was asked for by name may be fetched, and is missed now rather than later
         service = Service(engines | {asked.backbone: asked}, asked.backbone, options.squad)
-        service.warm_up_beside()
-        serve(service, host=options.host, port=options.port)
+        inspector = Inspector(service)
+        inspector.answer_sample_beside(after=service.warm_up_beside())
+        serve(service, inspector, host=options.host, port=options.port)
     except (UserError, OSError) as error:
         print(f"app.py: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -33,13 +33,13 @@ from qa_compare import backbones
 from qa_compare.errors import UserError
 from qa_compare.features import MAX_LENGTH, encode
 from qa_compare.files import write_json
+from qa_compare.memory import keep_freed_memory
 from qa_compare.modeling import own_head
 from qa_compare.readers import read_examples
 from train import build, lora
 from train.command import one_line
 from train.data import Collator, WindowDataset, draw
 from train.loop import training_arguments
-from train.memory import keep_freed_memory
 from train.options import Options, positive
 from train.trainer import LABELS, QATrainer
 

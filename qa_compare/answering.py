@@ -71,8 +71,9 @@ def advance(
 
 def keep(store: dict[tuple[Any, ...], Value], key: tuple[Any, ...], most: int, make: Callable[[], Value]) -> Value:
     """What is stored under `key`, made where it is not; of more than `most`, the oldest are let go."""
-    if key not in store:
-        store[key] = make()
+    value = store.get(key)
+    if value is None:
+        value = store[key] = make()
         for old in list(store)[:-most]:
             store.pop(old, None)
-    return store[key]
+    return value

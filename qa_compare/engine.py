@@ -18,6 +18,7 @@ from qa_compare.errors import UserError
 from qa_compare.examples import Example, check_question
 from qa_compare.features import MAX_LENGTH, MAX_QUESTION_TOKENS, Encoded, Window, encode, pad
 from qa_compare.halving import in_halves
+from qa_compare.leaving import left
 from qa_compare.models import Models
 from qa_compare.precision import fastest_precision
 from qa_compare.predictions import Prediction
@@ -68,12 +69,16 @@ class Engine(Models):
     def logits(
         self, encoded: Sequence[Encoded], variant: str, cancelled: Callable[[], bool] | None = None
     ) -> list[Logits]:
-        """Start and end logits of each example's windows, in fp32; windows of like length share a batch."""
+        """Start and end logits of each example's windows, in fp32; windows of like length share a batch.
+
+        Raises:
+            Cancelled: between two batches, when `cancelled()` is true, or whoever asked has left.
+        """
         self.model(variant)
         windows = [window for one in encoded for window in one.windows]
         found: dict[int, Pair] = {}
         for places in by_length(windows, **self._limits):
-            if cancelled and cancelled():
+            if left() or (cancelled and cancelled()):
                 raise Cancelled
             found.update(zip(places, self._turns(variant, [windows[place] for place in places]), strict=True))
         pairs = iter([found[place] for place in range(len(windows))])

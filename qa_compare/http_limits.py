@@ -102,16 +102,17 @@ class _Exchange:
     async def come_again(self) -> None:
         waiting, seconds = self._busy()
         wait = max(1, math.ceil(seconds))
-        text = f"Busy: {waiting} requests are waiting. Try again in {wait} s."
+        many = f"{waiting} request{'s are' if waiting != 1 else ' is'} waiting"
+        text = f"Busy: {many}. Try again in {wait} s."
         await self._replace(429, text, (b"retry-after", str(wait).encode()))
 
     async def _replace(self, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
         self.replaced = True
-        self._log(status)
+        self._log(status, "busy" if status == 429 else "")
         body = json.dumps({"detail": text}).encode()
         plain = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await self._send({"type": "http.response.start", "status": status, "headers": [*plain, *headers]})
         await self._send({"type": "http.response.body", "body": body})
 
-    def _log(self, status: int) -> None:
-        request_log.line(self.path, [self._taken], self._begin, f"refused:{status}")
+    def _log(self, status: int, how: str = "") -> None:
+        request_log.line(self.path, [self._taken], self._begin, how or f"refused:{status}")

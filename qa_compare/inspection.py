@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,14 @@ class View:
     problems: tuple[str, ...]
 
 
+@dataclass(eq=False)
+class _Begun:
+    """The answers of one variant that were `found` so far; who holds `step` finds the next ones."""
+
+    found: list[Prediction] = field(default_factory=list)
+    step: threading.Lock = field(default_factory=threading.Lock)
+
+
 class Inspector:
     """The tables that visitors look at, shared where they look at the same; answers are found once, and kept."""
 
@@ -52,7 +62,9 @@ class Inspector:
         self.service = service
         self._columns: dict[tuple[Any, ...], Column] = {}
         self._tables: dict[tuple[Any, ...], Table] = {}
-        self._begun: dict[tuple[Any, ...], list[Prediction]] = {}
+        self._without: dict[tuple[Any, ...], bool] = {}  # what was looked for in a variant's folder, and is not there
+        self._begun: dict[tuple[Any, ...], _Begun] = {}
+        self._lock = threading.Lock()
 
     def available(self, backbone: str) -> list[Variant]:
         """The variants that can be columns: those with weights, or with saved answers at least."""
@@ -93,6 +105,8 @@ class Inspector:
     def compute(self, wanted: Wanted, cancelled: Callable[[], bool]) -> Iterator[Progress]:
         """Find the answers that are missing, a variant after the other; what is found is kept, also when cancelled.
 
+        Several threads that want the same answers take turns at the steps: none is found twice.
+
         Raises:
             UserError: the backbone is not at hand, or, after the others were answered, a variant could not be loaded.
             Cancelled: soon after `cancelled()` is true.
@@ -115,18 +129,34 @@ class Inspector:
         self, view: View, wanted: Wanted, variant: Variant, cancelled: Callable[[], bool], pace: Pace
     ) -> Iterator[int]:
         examples, engine = view.questions.examples, self.service.engines[wanted.backbone]
-        found = self._found(view, wanted, variant)
-        yield len(found)
-        while len(found) < len(examples):
-            advance(engine, examples, variant.name, found, cancelled, pace)
-            yield len(found)
         key = (view.questions.fingerprint, wanted.backbone, variant.name, 0)
-        keep(self._columns, key, _COLUMNS, lambda: answer_columns.computed(variant, examples, found))
-        self._begun.pop(key, None)
+        with self._lock:
+            if key in self._columns:  # somebody else was faster
+                return
+            begun = keep(self._begun, key, _COLUMNS, _Begun)
+        yield len(begun.found)
+        while len(begun.found) < len(examples):
+            with begun.step:
+                if len(begun.found) < len(examples):
+                    advance(engine, examples, variant.name, begun.found, cancelled, pace)
+            yield len(begun.found)
+        column = answer_columns.computed(variant, examples, begun.found)
+        with self._lock:
+            keep(self._columns, key, _COLUMNS, lambda: column)
+            self._begun.pop(key, None)
 
-    def _found(self, view: View, wanted: Wanted, variant: Variant) -> list[Prediction]:
-        key = (view.questions.fingerprint, wanted.backbone, variant.name, 0)
-        return keep(self._begun, key, _COLUMNS, list)
+    def answer_sample_beside(self, after: threading.Thread) -> threading.Thread:
+        """Find the built-in sample's answers in a thread of its own once `after` has ended, before anybody asks."""
+
+        def work() -> None:
+            after.join()
+            with suppress(UserError):  # who opens the tab is told what is missing
+                for _progress in self.compute(Wanted(self.service.backbone), lambda: False):
+                    pass
+
+        thread = threading.Thread(target=work, name="sample", daemon=True)
+        thread.start()
+        return thread
 
     def _column(self, questions: Questions, backbone: str, variant: Variant) -> Column | None:
         """The saved answers or, where there are none to these questions, those computed before."""
@@ -134,8 +164,11 @@ class Inspector:
         key = (*computed[:3], _saved_at(variant))
         if key in self._columns:
             return self._columns[key]
-        column = answer_columns.saved(variant, questions.examples, questions.fingerprint)
-        return keep(self._columns, key, _COLUMNS, lambda: column) if column else self._columns.get(computed)
+        if key not in self._without:
+            if column := answer_columns.saved(variant, questions.examples, questions.fingerprint):
+                return keep(self._columns, key, _COLUMNS, lambda: column)
+            keep(self._without, key, _COLUMNS, lambda: True)
+        return self._columns.get(computed)
 
     def _file(self, questions: Questions, path: str) -> Column:
         key = (questions.fingerprint, "file", path)

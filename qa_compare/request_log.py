@@ -13,13 +13,14 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import gradio as gr
 from gradio.context import LocalContext
 
+from qa_compare import ended, leaving
 from qa_compare.engine import Cancelled
 from qa_compare.errors import UserError
 
@@ -72,20 +73,49 @@ def name(event: Any) -> str:
 
 def _watched(fn: Callable[..., Any], called: str, rate: Rate | None, texts: bool) -> Callable[..., Any]:
     def once(*args: Any, **options: Any) -> Any:
-        with _logged(called, [*args, *options.values()], texts):
+        with _stopping(), _logged(called, [*args, *options.values()], texts) as told:
             _limit(rate)
-            return fn(*args, **options)
+            with ended.listening(told), leaving.asked_by(_left()):
+                return fn(*args, **options)
 
     def many(*args: Any, **options: Any) -> Iterator[Any]:
-        with _logged(called, [*args, *options.values()], texts):
+        with (
+            _stopping(),
+            _logged(called, [*args, *options.values()], texts) as told,
+            closing(fn(*args, **options)) as steps,
+        ):
             _limit(rate)
-            yield from fn(*args, **options)
+            while True:
+                with ended.listening(told), leaving.asked_by(_left()):  # each step may run in another thread
+                    try:
+                        step = next(steps)
+                    except StopIteration:
+                        return
+                yield step
 
     wrapper = many if inspect.isgeneratorfunction(fn) else once
     made = functools.wraps(fn)(wrapper)
     # Gradio looks at a parameter's annotation to see whether it wants the request; a partial has none
     made.__annotations__ = getattr(fn, "__annotations__", {})
     return made
+
+
+def _left() -> Callable[[], bool]:
+    """Whether nobody waits for the event of this thread any more: Gradio marks it when its connection is cut, and
+    forgets it when it is cancelled. The answer may be asked for in another thread."""
+    page, number = LocalContext.blocks.get(None), LocalContext.event_id.get(None) or ""
+    known = page._queue.event_ids_to_events if page else {}
+    event = known.get(number)
+    return lambda: event is not None and (not event.alive or known.get(number) is not event)
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """To Gradio, work that was ended because nobody wants it is a refusal, which it does not trace to the log."""
+    try:
+        yield
+    except Cancelled as error:
+        raise gr.Error("Cancelled: nobody waits for it any more.", print_exception=False) from error
 
 
 def _limit(rate: Rate | None) -> None:
@@ -99,28 +129,29 @@ def _limit(rate: Rate | None) -> None:
 
 
 @contextmanager
-def _logged(called: str, values: list[Any], texts: bool) -> Iterator[None]:
-    begin, outcome = time.perf_counter(), "ok"
+def _logged(called: str, values: list[Any], texts: bool) -> Iterator[list[str]]:
+    begin, told = time.perf_counter(), list[str]()
     try:
-        yield
+        yield told
     except (gr.Error, UserError):
-        outcome = "refused"
+        told.append(ended.REFUSED)
         raise
     except (Cancelled, GeneratorExit):
-        outcome = "cancelled"
+        told.append(ended.CANCELLED)
         raise
     except BaseException as error:
-        outcome = f"failed:{type(error).__name__}"
+        told.append(f"failed:{type(error).__name__}")
         raise
     finally:
-        line(called, [size(value) for value in values], begin, outcome, values if texts else None)
+        # the first one counts: whoever is told that the passage is too long and then leaves was refused
+        line(called, [size(value) for value in values], begin, told[0] if told else "ok", values if texts else None)
 
 
-def line(called: str, sizes: list[int], begin: float, outcome: str, values: list[Any] | None = None) -> None:
+def line(called: str, sizes: list[int], begin: float, how: str, values: list[Any] | None = None) -> None:
     """Write one line; `begin` is a `time.perf_counter()`."""
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
     spent = 1000 * (time.perf_counter() - begin)
-    text = f"{at} {called} sizes={','.join(map(str, sizes)) or '-'} ms={spent:.0f} outcome={outcome}"
+    text = f"{at} {called} sizes={','.join(map(str, sizes)) or '-'} ms={spent:.0f} outcome={how}"
     if values is not None:
         text += f" texts={json.dumps([value for value in values if isinstance(value, str)])}"
     LOG.info(text)

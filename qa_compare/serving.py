@@ -21,8 +21,11 @@ from qa_compare import request_log
 from qa_compare.errors import UserError
 from qa_compare.health import health, problems
 from qa_compare.http_limits import Limits
+from qa_compare.inspection import Inspector
 from qa_compare.request_log import Rate, watch
 from qa_compare.service import Service
+from qa_compare.session_memory import keep_little
+from qa_compare.traces import without_texts
 from qa_compare.ui.page import build_page, launch_options
 from qa_compare.uploads import MAX_UPLOAD
 
@@ -51,7 +54,15 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
     return Settings((user.strip(), password) if user else None, int(rate), texts)
 
 
-def serve(service: Service, *, host: str, port: int, chosen: Settings | None = None, wait: bool = True) -> gr.Blocks:
+def serve(
+    service: Service,
+    inspector: Inspector | None = None,
+    *,
+    host: str,
+    port: int,
+    chosen: Settings | None = None,
+    wait: bool = True,
+) -> gr.Blocks:
     """Build the page and serve it; with `wait`, until it is stopped.
 
     Raises:
@@ -62,7 +73,9 @@ def serve(service: Service, *, host: str, port: int, chosen: Settings | None = N
     _log_to_stderr()
     for problem in problems():
         request_log.LOG.warning(problem)
-    page = build_page(service)
+    if not chosen.log_texts:
+        without_texts()
+    page = build_page(service, inspector)
     watch(page, rate=Rate(chosen.rate) if chosen.rate else None, texts=chosen.log_texts)
     page.launch(
         server_name=host,
@@ -73,10 +86,14 @@ def serve(service: Service, *, host: str, port: int, chosen: Settings | None = N
             "routes": [Route(HEALTH, _healthz(service, chosen.auth))],
             "middleware": [Middleware(Limits, busy=lambda: busy(page))],
         },
-        prevent_thread_lock=not wait,
+        prevent_thread_lock=True,
         quiet=not wait,
+        enable_monitoring=False,
         **launch_options(),
     )
+    keep_little(page)
+    if wait:
+        page.block_thread()
     return page
 
 

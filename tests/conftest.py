@@ -50,8 +50,8 @@ settings.load_profile("shared-machine")
 SLOW = set(
     """test_any_input test_batch_api test_benchmarks test_cli test_damaged_adapters test_docs test_doctor
     test_evaluate_command test_experiments test_faults test_importance_benchmark test_model_cards test_page
-    test_queue test_security test_serving test_space test_train_methods test_train_robust test_training
-    test_uploads""".split()
+    test_queue test_security test_serving test_session_memory test_space test_train_methods test_train_robust
+    test_training test_two_visitors test_uploads test_vanished""".split()
 )
 
 

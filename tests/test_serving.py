@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextvars
 import http.client
 import json
 import logging
@@ -10,7 +11,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from qa_compare import request_log
+from qa_compare import ended, request_log
 from qa_compare.backbones import ADAPTERS
 from qa_compare.engine import Engine
 from qa_compare.errors import UserError
@@ -35,6 +36,7 @@ from qa_compare.ui import page as page_module
 from qa_compare.uploads import MAX_UPLOAD
 from tests import measured
 from tests.conftest import HOST, free_port
+from tests.visiting import Visitor
 
 ROOT = Path(__file__).parent.parent
 SECRET = "Passage of which nobody may read in a log."
@@ -64,26 +66,32 @@ def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def opened(river: Service, chosen: Settings, uploads: Path) -> Iterator[str]:
+def opened(river: Service, chosen: Settings, uploads: Path) -> Iterator[gr.Blocks]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(uploads))
         made = serve(river, host=HOST, port=free_port(), chosen=chosen, wait=False)
-        yield made.local_url
+        yield made
         made.close(verbose=False)
 
 
 @pytest.fixture(scope="module")
-def page(river: Service, uploads: Path) -> Iterator[str]:
-    """The address of the page as it is served where nothing is set."""
-    with opened(river, Settings(), uploads) as address:
-        yield address
+def page_blocks(river: Service, uploads: Path) -> Iterator[gr.Blocks]:
+    """The page as it is served where nothing is set."""
+    with opened(river, Settings(), uploads) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def page(page_blocks: gr.Blocks) -> str:
+    """Its address."""
+    return str(page_blocks.local_url)
 
 
 @pytest.fixture
 def set_page(river: Service, request: pytest.FixtureRequest, uploads: Path) -> Iterator[str]:
     """The same with the settings that the test is given."""
-    with opened(river, request.param, uploads) as address:
-        yield address
+    with opened(river, request.param, uploads) as made:
+        yield made.local_url
 
 
 @pytest.fixture
@@ -163,6 +171,58 @@ def test_an_error_that_nobody_foresaw_is_named_without_its_text(log: pytest.LogC
     with pytest.raises(RuntimeError):
         request_log._watched(broken, "broken", None, False)("x")
     assert log.messages[0].endswith("outcome=failed:RuntimeError")
+
+
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        ([ended.refused], "refused"),
+        ([ended.cancelled], "cancelled"),
+        ([ended.refused, ended.cancelled], "refused"),
+        ([lambda: ended.failed(MemoryError(SECRET))], "failed:MemoryError"),
+        ([], "ok"),
+    ],
+)
+def test_what_a_handler_told_its_visitor_in_the_page_is_the_outcome(
+    log: pytest.LogCaptureFixture, told: list[Callable[[], None]], line: str
+) -> None:
+    def once() -> str:
+        for tell in told:
+            tell()
+        return SECRET
+
+    def steps() -> Iterator[str]:
+        yield SECRET
+        yield once()
+
+    assert request_log._watched(once, "once", None, False)() == SECRET
+    running = request_log._watched(steps, "steps", None, False)()
+    for _ in range(3):  # each step in a context of its own, as Gradio has it
+        contextvars.copy_context().run(next, running, None)
+    assert [text.rsplit("=", 1)[1] for text in log.messages] == [line, line]
+
+
+def test_a_question_that_the_page_refuses_is_refused_in_the_log(
+    river: Service, page_blocks: gr.Blocks, log: pytest.LogCaptureFixture
+) -> None:
+    visitor = Visitor(page_blocks)
+    asked = ("river-bert", ["base", "lora"], "sample", None, None, "", SECRET, None, "answer")
+    assert "passage" in str(visitor.run("compare.answer", *asked))
+    visitor.run("compare_open.open_question", "squad", None, None)
+    refused = [text.split()[1] for text in log.messages if text.endswith("outcome=refused")]
+    assert refused == ["compare.answer", "compare_open.open_question"]
+    assert SECRET not in log.text
+
+
+def test_a_call_with_too_few_values_leaves_no_text_of_it_in_the_log(
+    page: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _, body = post(page, "gradio_api/call/compare", json.dumps({"data": [SECRET]}).encode())
+    assert "event: error" in fetch(f"{page}gradio_api/call/compare/{json.loads(body)['event_id']}")[1]
+    said = capfd.readouterr()
+    assert "ValueError" in said.err
+    assert "validate_inputs" in said.err
+    assert SECRET not in said.err + said.out
 
 
 def test_sizes_are_characters_and_entries() -> None:
@@ -374,7 +434,9 @@ def test_a_malformed_call_is_refused_and_the_page_lives(page: str, body: bytes) 
     assert compare(page)["variants"]
 
 
-def test_a_full_queue_says_when_to_come_again(river: Service, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_says_when_to_come_again(
+    page: str, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("gradio.queueing.Queue.__len__", lambda _queue: 64)
     request = Request(f"{page}gradio_api/call/compare", b'{"data": ["a", "b"]}', {"Content-Type": "application/json"})
     with pytest.raises(HTTPError) as refused:
@@ -383,23 +445,25 @@ def test_a_full_queue_says_when_to_come_again(river: Service, page: str, monkeyp
     assert found
     assert refused.value.code == 429
     assert refused.value.headers["Retry-After"] == found[1]
+    assert re.search(r" /gradio_api/call/compare sizes=\d+ ms=\d+ outcome=busy$", log.text, re.MULTILINE)
 
 
 def test_what_was_uploaded_is_gone_after_its_time(
     river: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    assert page_module.TIDY == (600, 3600)
+    assert sum(page_module.TIDY) <= 3600
     monkeypatch.setattr(page_module, "TIDY", (1, 1))
     made = serve(river, host=HOST, port=free_port(), chosen=Settings(), wait=False)
     try:
         _, body = post(made.local_url, "gradio_api/upload", *form("mine.json", b"{}"))
         path = Path(json.loads(body)[0])
-        assert path.is_file()
+        assert fetch(f"{made.local_url}gradio_api/file={path}")[0] == 200
         deadline = time.monotonic() + 30
         while path.is_file() and time.monotonic() < deadline:
             time.sleep(0.2)
         assert not path.exists()
+        assert fetch(f"{made.local_url}gradio_api/file={path}")[0] in (403, 404)
     finally:
         made.close(verbose=False)
 

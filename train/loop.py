@@ -18,6 +18,7 @@ from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from qa_compare import backbones
 from qa_compare.errors import UserError
 from qa_compare.features import MAX_LENGTH
+from qa_compare.memory import keep_freed_memory
 from qa_compare.modeling import Repairs
 from qa_compare.precision import fastest_precision
 from qa_compare.runs import LOG, RUN, read_log
@@ -27,7 +28,6 @@ from train import options as shared
 from train.checkpoints import Sealed, last_checkpoint
 from train.command import one_line
 from train.log import Log
-from train.memory import keep_freed_memory
 from train.options import Options
 from train.trainer import LABELS, QATrainer, SpanMetrics
 

@@ -12,7 +12,6 @@ from gradio.utils import get_upload_folder
 
 from qa_compare.batch import Answers, Result, check, variants
 from qa_compare.batch_export import as_objects
-from qa_compare.engine import Cancelled
 from qa_compare.errors import UserError
 from qa_compare.examples import Example
 from qa_compare.readers import Problem, check_rows
@@ -55,8 +54,6 @@ def endpoint(page: gr.Blocks, service: Service) -> Callable[..., dict[str, Any]]
             return _answered(service, _examples(questions, file), backbone, variants, task.cancelled)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        except Cancelled as error:
-            raise gr.Error("The caller is gone.", print_exception=False) from error
         finally:
             tasks.end(request, ticket)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from qa_compare import batch_export
+from qa_compare import batch_export, ended
 from qa_compare.batch import Batches, Result, check
 from qa_compare.engine import Cancelled
 from qa_compare.errors import UserError
@@ -36,6 +36,7 @@ def open_file(path: str) -> Updates:
     try:
         found = check(Path(path))
     except UserError as error:
+        ended.refused()
         return ["", batch_view.refused(str(error)), gr.update(visible=False, value=False)]
     some = bool(found.problems and found.examples)
     return [path, batch_view.checked(found), gr.update(visible=some, value=False)]
@@ -95,11 +96,14 @@ def run(
             yield states.progress(now), *going
         words = f"Done in {duration(time.perf_counter() - begun)}."
     except Cancelled:
+        ended.cancelled()
         words = "Cancelled. What was answered is kept: running it again goes on from there."
     except UserError as error:
+        ended.refused()
         words = str(error)
     except Exception as error:  # whatever a model or the memory may raise: the answers so far are not lost
         logging.getLogger(__name__).exception("a batch failed")
+        ended.failed(error)
         words = f"It failed ({type(error).__name__}). What was answered is kept: running it again goes on from there."
     ran = [backbone, uploaded, list(names)]
     if result := _result(batches, ran):
@@ -121,6 +125,7 @@ def turn(batches: Batches, ran: Ran, page: int, row: str) -> Updates:
     """(answers, question) of a run on that page, and with that question in full."""
     result = _result(batches, ran)
     if result is None:
+        ended.refused()
         return [cards.notice(GONE, failed=True), ""]
     return [batch_view.answers(result, page, row), batch_view.question(result, row)]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 
+from qa_compare import ended
 from qa_compare.asking import ask
 from qa_compare.chance import ANY, PURPOSES
 from qa_compare.errors import UserError
@@ -113,6 +114,7 @@ def answer(
     try:
         session = ask(service, asked, session)
     except UserError as error:
+        ended.refused()
         empty = explained.waiting(compare_tools.labels(service, backbone, variants), view)
         return [cards.failure(str(error)), empty, *[gr.skip()] * 5]
     shown = session.shown

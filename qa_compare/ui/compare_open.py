@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from qa_compare import chance
+from qa_compare import chance, ended
 from qa_compare.asking import Asked
 from qa_compare.errors import UserError
 from qa_compare.examples import Example
@@ -50,7 +50,7 @@ def open_any(
         example = chance.pick(inspector, wanted, purpose, number)
         return [gr.skip(), gr.skip(), *_show(inspector.service.questions(source, uploaded), example)]
     except UserError as error:
-        return [*[gr.skip()] * 6, cards.notice(str(error), failed=True)]
+        return [*[gr.skip()] * 6, _refused(str(error))]
 
 
 def open_file(service: Service, path: str) -> Updates:
@@ -58,7 +58,7 @@ def open_file(service: Service, path: str) -> Updates:
     try:
         questions = service.questions(UPLOAD, path)
     except UserError as error:
-        return [*[gr.skip()] * 6, cards.notice(str(error), failed=True)]
+        return [*[gr.skip()] * 6, _refused(str(error))]
     return [_source(service, UPLOAD, questions), path, *_show(questions, questions.examples[0])]
 
 
@@ -74,8 +74,7 @@ def open_address(service: Service, parameters: Mapping[str, str]) -> Updates:
         asked = link_button.opened(service, parameters)
         return open_asked(service, asked) if asked else [gr.skip()] * CONTROLS
     except UserError as error:
-        told = f"This link cannot be opened: {error}"
-        return [*[gr.skip()] * (CONTROLS - 1), cards.notice(told, failed=True)]
+        return [*[gr.skip()] * (CONTROLS - 1), _refused(f"This link cannot be opened: {error}")]
 
 
 def open_asked(service: Service, asked: Asked) -> Updates:
@@ -100,9 +99,13 @@ def _open(service: Service, source: str, uploaded: str, choose: Callable[[Questi
         questions = service.questions(source, uploaded)
     except UserError as error:
         nothing = gr.update(choices=[], value=None)
-        failed = cards.notice(str(error), failed=True)
-        return [gr.skip(), gr.skip(), nothing, nothing, gr.skip(), gr.skip(), failed]
+        return [gr.skip(), gr.skip(), nothing, nothing, gr.skip(), gr.skip(), _refused(str(error))]
     return [gr.skip(), gr.skip(), *_show(questions, choose(questions))]
+
+
+def _refused(why: str) -> str:
+    ended.refused()
+    return cards.notice(why, failed=True)
 
 
 def _source(service: Service, source: str, questions: Questions) -> Any:

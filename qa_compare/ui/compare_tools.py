@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from qa_compare import ended
 from qa_compare.asking import Asked, again
 from qa_compare.errors import UserError
 from qa_compare.history import Session
@@ -131,6 +132,7 @@ def few_or_many(service: Service, backbone: str, variants: Sequence[str], sessio
             raise UserError("One variant at least must stay")
         service.shown(backbone, variants)
     except UserError:
+        ended.refused()
         before = session.shown.variants if session.shown and session.shown.backbone == backbone else ()
         kept = compare_open.variants(service, backbone, before)
         few = len(variants) < MIN_VARIANTS

@@ -19,7 +19,7 @@ from qa_compare.service import SAMPLE
 from qa_compare.slices import ANSWER_LENGTHS, PASSAGE_LENGTHS, QUESTION_WORDS
 from qa_compare.ui import compare, compare_open, downloads, errors_view, scripts, states
 from qa_compare.ui import errors_handlers as handlers
-from qa_compare.ui.stopping import ANSWERS, Tasks
+from qa_compare.ui.stopping import ANSWERS, FEW, Tasks
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 _QUICK: dict[str, Any] = {**_PRIVATE, "concurrency_id": "errors", "concurrency_limit": 4}
@@ -99,7 +99,8 @@ class _Parts:
     def begin(self, after: Dependency, *, at_once: bool = True) -> None:
         """Find missing answers, then offer what can be chosen among the columns there are, then show."""
         fill = _answering(self.inspector, self.tasks, at_once)
-        done = after.then(fill, self.asked, [*self.answering, self.trouble], **_PRIVATE, **ANSWERS)
+        turn = FEW if at_once else ANSWERS
+        done = after.then(fill, self.asked, [*self.answering, self.trouble], **_PRIVATE, **turn)
         inputs = [*self.asked, self.trouble, self.order]
         outputs = [self.note, self.asked[3], self.filters[1], self.filters[6], self.order, *self.answering]
         self.show(done.then(partial(handlers.refresh, self.inspector), inputs, outputs, **_QUICK))

@@ -83,6 +83,7 @@ def _found(inspector: Inspector, source: str, met: Filter, order: str, part: sli
     asked = Wanted(inspector.service.backbone, source)
     view = inspector.view(asked)
     if view.missing and len(view.questions.examples) <= AT_ONCE:
+        # only who comes before the sample was answered beside waits for it, and then shares that work
         for _progress in inspector.compute(asked, lambda: False):
             pass
         view = inspector.view(asked)

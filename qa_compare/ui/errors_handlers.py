@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from qa_compare import ended
 from qa_compare.analysis import Filter, Rows, Table, orders, outcomes, select
 from qa_compare.engine import Cancelled
 from qa_compare.errors import UserError
@@ -40,6 +41,7 @@ def open_file(inspector: Inspector, path: str) -> Updates:
     try:
         questions = inspector.service.questions(UPLOAD, path)
     except UserError as error:
+        ended.refused()
         return [str(error), gr.skip(), gr.skip()]
     return ["", gr.update(choices=[*inspector.service.sources, (questions.label, UPLOAD)], value=UPLOAD), path]
 
@@ -50,10 +52,12 @@ def add_file(inspector: Inspector, path: str, *asked: Any) -> Updates:
     files = [one for one in now.files if Path(one).name != Path(path).name] + [path]
     try:
         view = inspector.view(replace(now, files=tuple(files)))
+        if mine := [problem for problem in view.problems if problem.startswith(Path(path).name)]:
+            raise UserError(mine[0])
     except UserError as error:
+        ended.refused()
         return [str(error), gr.skip()]
-    mine = [problem for problem in view.problems if problem.startswith(Path(path).name)]
-    return [mine[0], gr.skip()] if mine else ["", files]
+    return ["", files]
 
 
 def anew() -> Updates:
@@ -95,8 +99,10 @@ def answer(
         for now in inspector.compute(asked, cancelled):
             yield states.progress(now), *buttons, gr.skip()
     except UserError as error:
+        ended.refused()
         yield gr.skip(), gr.skip(), gr.skip(), str(error)
     except Cancelled:
+        ended.cancelled()
         yield gr.skip(), gr.skip(), gr.skip(), "Cancelled: what was answered is kept, and the rest can go on from there"
 
 
@@ -114,6 +120,7 @@ def refresh(
     try:
         view = inspector.view(wanted(backbone, source, uploaded, variants, files))
     except UserError as error:
+        ended.refused()
         failed = cards.notice(str(error), failed=True)
         return [failed, *[gr.skip()] * 4, states.told("&nbsp;"), *[gr.update(visible=False)] * 2]
     problems = "; ".join(dict.fromkeys([trouble, *view.problems] if trouble else view.problems))
@@ -157,6 +164,7 @@ def show(inspector: Inspector, *values: Any) -> Updates:
         found = select(view.table, met, order)
         counted = outcomes(view.table, met)
     except UserError as error:
+        ended.refused()
         return [errors_view.no_outcomes(), "", states.nothing(str(error)), NO_QUESTION, *nothing]
     page = min(max(page, 0), max(len(found) - 1, 0) // errors_view.PAGE)
     place = errors_view.row_of(view.table, row) if row else None

@@ -13,7 +13,7 @@ from qa_compare.inspection import Inspector
 from qa_compare.service import Service
 from qa_compare.ui import batch, batch_api, cards, compare, compare_api, curves, errors, errors_api, metrics, theme
 from qa_compare.ui.parts import PRIVATE, html
-from qa_compare.ui.stopping import ANSWERS
+from qa_compare.ui.stopping import LOOKS, REQUESTS
 
 TITLE = "QA Compare"
 _HEAD = f"""
@@ -21,15 +21,15 @@ _HEAD = f"""
 <p>One question about one passage, answered by the same model before and after tuning.</p>
 """
 MAX_QUEUE = 64
-# seconds: every ten minutes, the files that visitors brought or took home go once they are an hour old; all at the end
-TIDY = (600, 3_600)
+# seconds: every five minutes, what visitors brought or took home goes once it is 55 minutes old; all at the end
+TIDY = (300, 3_300)
 # all that use the models take turns: two at once would only slow each other down
 BUSY: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 1, "trigger_mode": "always_last"}
 
 
-def build_page(service: Service) -> gr.Blocks:
+def build_page(service: Service, inspector: Inspector | None = None) -> gr.Blocks:
     """The page; `launch_options` has the rest of its looks. Raises UserError where the built-in sample is missing."""
-    inspector, batches = Inspector(service), Batches(service)
+    inspector, batches = inspector or Inspector(service), Batches(service)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=TIDY) as page:
         with gr.Row(elem_id="head"):
             html(_HEAD, "title")
@@ -50,8 +50,8 @@ def build_page(service: Service) -> gr.Blocks:
                 batch.build(page, batches, backbone)
         backbone.change(partial(backbone_note, service), backbone, note, **PRIVATE)
         api(compare_api.endpoint(service), api_name="compare", concurrency_id="models", concurrency_limit=1)
-        api(errors_api.endpoint(inspector), api_name="errors", **ANSWERS)
-        api(batch_api.endpoint(page, service), api_name="predict_batch", **ANSWERS)
+        api(errors_api.endpoint(inspector), api_name="errors", **LOOKS)
+        api(batch_api.endpoint(page, service), api_name="predict_batch", **REQUESTS)
     return page.queue(max_size=MAX_QUEUE)
 
 

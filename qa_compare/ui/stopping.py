@@ -9,6 +9,10 @@ import gradio as gr
 
 # of all visitors' long work, one at a time: two at once would only slow each other down
 ANSWERS: dict[str, Any] = {"concurrency_id": "answers", "concurrency_limit": 1}
+# what takes seconds does not wait for what takes minutes: the models serve both by turns
+REQUESTS: dict[str, Any] = {"concurrency_id": "requests", "concurrency_limit": 1}
+LOOKS: dict[str, Any] = {"concurrency_id": "looks", "concurrency_limit": 2}
+FEW: dict[str, Any] = {"concurrency_id": "few answers", "concurrency_limit": 2}
 
 
 @dataclass(eq=False)

@@ -1,0 +1,63 @@
+"""What Gradio keeps of every visitor, made small and bounded: it has no settings for most of this.
+
+By itself it keeps, for each session and until ten thousand others came, a copy of the whole page's configuration (some
+358 KB here) with the last text of each box in it, which only its deep links need; and it makes a table of the last ten
+thousand events anew after each event, for a monitoring page that is off here.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+from gradio.state_holder import SessionState, StateHolder
+
+MOST_SESSIONS = 1_000  # of which states are kept; the one longest unused goes first
+_EVENTS = 100
+
+
+def keep_little(page: gr.Blocks) -> None:
+    """Bound what a page that was launched keeps of its visitors, before the first one comes."""
+    sessions = Sessions()
+    page.state_session_capacity = MOST_SESSIONS
+    sessions.set_blocks(page)
+    page.app.state_holder = sessions
+    page._queue.ANALYTICS_MAX_EVENTS = _EVENTS
+    page._queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
+
+
+class Sessions(StateHolder):
+    """The sessions' states (`gr.State`), without the page's configuration in each."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def __getitem__(self, session_id: str) -> SessionState:
+        if session_id not in self.session_data:
+            self.session_data[session_id] = _OnlyStates(self.blocks)
+            self._forget()
+        return super().__getitem__(session_id)
+
+    def _forget(self) -> None:
+        """Gradio keeps an empty set for each session that ever was."""
+        events = self.blocks._queue.pending_event_ids_session
+        if len(events) > 2 * self.capacity:
+            for name in [name for name, pending in events.items() if not pending and name not in self.session_data]:
+                del events[name]
+
+
+class _OnlyStates(SessionState):
+    def __init__(self, blocks: Any) -> None:
+        super().__init__(SimpleNamespace(default_config=blocks.default_config, blocks={}))  # type: ignore[arg-type]
+
+    def __setitem__(self, key: int, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.config_values.clear()
+
+    def _update_config(self, key: int) -> None:
+        """Of no use without deep links."""
+
+    def _update_value_in_config(self, key: int, value: Any) -> None:
+        """The same."""

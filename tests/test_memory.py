@@ -1,0 +1,74 @@
+"""Freed memory is kept, or shared by all threads, where the C library can be told to; nothing is touched elsewhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qa_compare import memory
+from qa_compare.memory import keep_freed_memory
+
+PROGRAM = """
+import sys, threading
+from pathlib import Path
+from qa_compare.memory import share_freed_memory
+
+told = share_freed_memory() if sys.argv[1] == "shared" else None
+together = threading.Barrier(9)
+
+def work():
+    kept = [bytearray(50_000) for _ in range(10)]
+    together.wait()
+    together.wait()
+    del kept
+
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+together.wait()
+# a thread's own arena begins at a multiple of 64 MiB
+begins = [int(line.split("-")[0], 16) for line in Path("/proc/self/maps").read_text().splitlines()]
+print(told, sum(begin % 2**26 == 0 for begin in begins))
+together.wait()
+for thread in threads:
+    thread.join()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc has arenas")
+def test_eight_threads_have_one_arena_beside_the_first_instead_of_eight() -> None:
+    def run(how: str) -> list[str]:
+        command = [sys.executable, "-c", PROGRAM, how]
+        root = Path(__file__).parent.parent
+        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.split()
+
+    told, shared = run("shared")
+    if told == "False":
+        pytest.skip("no glibc")
+    assert int(shared) == 1
+    assert int(run("each its own")[1]) > 1
+
+
+def test_keeping_freed_memory_is_harmless_twice() -> None:
+    # in a process of its own: the setting stays for the rest of a process
+    code = "from qa_compare.memory import keep_freed_memory as keep; print(keep(), keep())"
+    run = [sys.executable, "-c", code]
+    printed = subprocess.run(run, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True).stdout
+    first, second = printed.split()
+    assert first == second
+    assert first in {"True", "False"}
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_there_is_nothing_to_set_without_glibc(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+    monkeypatch.setattr(memory.sys, "platform", platform)
+    assert keep_freed_memory() is False
+
+
+def test_a_library_without_the_setting_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.sys, "platform", "linux")
+    monkeypatch.setattr("ctypes.CDLL", lambda _name: object())
+    assert keep_freed_memory() is False

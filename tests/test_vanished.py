@@ -1,0 +1,168 @@
+"""Whoever leaves, or cancels, frees the models within five seconds: over real HTTP, the engine slowed down."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import gradio as gr
+import pytest
+from gradio_client import Client
+
+from qa_compare.engine import Engine
+from qa_compare.examples import to_squad
+from qa_compare.service import Service
+from qa_compare.serving import Settings, serve
+from tests import measured, tiny
+from tests.conftest import HOST, free_port
+from tests.visiting import Visitor
+
+SOON = 5.0  # seconds
+QUESTIONS = [{"passage": one.passage, "question": one.question} for one in tiny.examples(1_000)]
+LONG = " ".join(["The river rises in the north and flows to the sea."] * 3_900)  # 195,000 characters
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[gr.Blocks]:
+    folder = tmp_path_factory.mktemp("vanished")
+    measured.backbone(folder)
+    for seed, name in enumerate(("base", "lora")):
+        measured.variant(folder / "adapters", name, seed=seed)
+    engine = Engine(str(folder / "river-bert"), adapters=folder / "adapters", precision="fp32")
+    assert engine.located
+    service = Service({engine.backbone: engine}, engine.backbone)
+    service.warm_up(engine.backbone, ["base", "lora"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
+        made = serve(service, host=HOST, port=free_port(), chosen=Settings(), wait=False)
+        yield made
+        made.close(verbose=False)
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When each forward pass was made: a large batch takes a minute, or five."""
+    found: list[float] = []
+    works = Engine._pass
+
+    def slow(self: Engine, variant: str, windows: Any) -> Any:
+        time.sleep(0.6)
+        found.append(time.monotonic())
+        return works(self, variant, windows)
+
+    monkeypatch.setattr(Engine, "_pass", slow)
+    return found
+
+
+def _run(visitor: Visitor) -> Callable[[], str]:
+    """Bring a file to the Batch tab and run it, as the page does; what then waits for all that is said of it."""
+    visitor.stay()
+    file = json.dumps(to_squad(tiny.examples(1_000))).encode()
+    path = visitor.upload("rivers.json", file)
+    given = {"path": path, "orig_name": "rivers.json", "meta": {"_type": "gradio.FileData"}}
+    visitor.run("batch_handlers.open_file", given)
+    visitor.run_now("batch._wire_run.<locals>.begin")
+    visitor.join("batch._answering.<locals>.answering", None, "river-bert", None, ["base", "lora"])
+    stream = visitor.follow(f"/gradio_api/queue/data?session_hash={visitor.session}")
+    return lambda: stream.read().decode()
+
+
+def wait_for(passes: list[float], number: int) -> None:
+    _wait_until(lambda: len(passes) >= number)
+
+
+def _wait_until(so: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not so():
+        assert time.monotonic() < until, "it did not come to that"
+        time.sleep(0.02)
+
+
+def expect_rest(passes: list[float], since: float) -> None:
+    """No pass begins later than five seconds after that moment."""
+    time.sleep(max(0.0, since + SOON - time.monotonic()))
+    before = len(passes)
+    time.sleep(2)
+    assert len(passes) == before
+    assert before < 40, "it had come to its end anyway"
+
+
+def call(page: gr.Blocks, api_name: str, *data: Any) -> Callable[[Visitor], None]:
+    """Ask a public endpoint over plain HTTP and follow it."""
+
+    def begin(visitor: Visitor) -> None:
+        body = json.dumps({"data": data}).encode()
+        event = json.loads(visitor.request("POST", f"/gradio_api/call/{api_name}", body)[1])["event_id"]
+        visitor.follow(f"/gradio_api/call/{api_name}/{event}")
+
+    return begin
+
+
+@pytest.mark.parametrize(
+    ("api_name", "data"),
+    [("predict_batch", (QUESTIONS, None, "", None)), ("compare", (LONG, "Where flows the river to?", None))],
+    ids=["batch", "long passage"],
+)
+def test_a_connection_that_is_cut_ends_the_work_and_the_next_one_is_served(
+    page: gr.Blocks, passes: list[float], api_name: str, data: tuple[Any, ...]
+) -> None:
+    with closing(Visitor(page)) as gone:
+        call(page, api_name, *data)(gone)
+        wait_for(passes, 2)
+    begin = time.monotonic()
+    with closing(Visitor(page)) as next_one:
+        event = json.loads(
+            next_one.request("POST", f"/gradio_api/call/{api_name}", json.dumps({"data": _few(api_name)}).encode())[1]
+        )["event_id"]
+        _, text = next_one.request("GET", f"/gradio_api/call/{api_name}/{event}")
+    assert b"event: complete" in text
+    assert time.monotonic() - begin < SOON
+    expect_rest(passes, begin)
+
+
+def _few(api_name: str) -> list[Any]:
+    if api_name == "predict_batch":
+        return [QUESTIONS[:1], None, "", None]
+    return ["The river rises in the north.", "Where rises it?", None]
+
+
+def test_a_tab_that_is_closed_in_the_middle_of_a_batch_ends_it(page: gr.Blocks, passes: list[float]) -> None:
+    with closing(Visitor(page)) as gone:
+        _run(gone)
+        wait_for(passes, 2)
+    expect_rest(passes, time.monotonic())
+
+
+def test_a_tab_that_is_closed_while_its_batch_waits_takes_it_out_of_the_queue(
+    page: gr.Blocks, passes: list[float]
+) -> None:
+    with closing(Visitor(page)) as first:
+        _run(first)
+        wait_for(passes, 1)
+        with closing(Visitor(page)) as second:
+            _run(second)
+            _wait_until(lambda: len(page._queue) == 1)
+        _wait_until(lambda: len(page._queue) == 0)
+    expect_rest(passes, time.monotonic())
+
+
+def test_cancel_in_the_page_stops_the_engine_and_says_so(page: gr.Blocks, passes: list[float]) -> None:
+    with closing(Visitor(page)) as visitor, ThreadPoolExecutor(1) as pool:
+        told = pool.submit(_run(visitor))
+        wait_for(passes, 2)
+        visitor.run_now("batch._stop.<locals>.stop")
+        begin = time.monotonic()
+        assert "Cancelled. What was answered is kept" in told.result(SOON)
+        expect_rest(passes, begin)
+
+
+def test_a_program_that_cancels_its_job_stops_the_engine(page: gr.Blocks, passes: list[float]) -> None:
+    with closing(Client(page.local_url, verbose=False, analytics_enabled=False)) as client:
+        job = client.submit(questions=QUESTIONS, api_name="/predict_batch")
+        wait_for(passes, 2)
+        job.cancel()
+        expect_rest(passes, time.monotonic())
