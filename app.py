@@ -13,7 +13,7 @@ from qa_compare.backbones import ADAPTERS, BACKBONES
 from qa_compare.engine import Engine
 from qa_compare.errors import UserError
 from qa_compare.service import Service
-from qa_compare.temporary import choose
+from qa_compare.temporary import VARIABLE, choose, sweep
 
 
 def main() -> int:
@@ -22,6 +22,7 @@ def main() -> int:
     try:
         if said := choose():
             print(f"app.py: {said}", file=sys.stderr)
+        sweep(Path(os.environ[VARIABLE]))
         from qa_compare.serving import serve  # imports Gradio, which reads its environment then
 
         engines = {name: Engine(name, adapters=options.adapters) for name in BACKBONES}

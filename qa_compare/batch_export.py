@@ -11,8 +11,8 @@ from typing import Any
 from qa_compare.analysis import Column
 from qa_compare.batch import Result
 from qa_compare.readers import ANSWER_SEPARATOR, Problem
-from qa_compare.rows_export import safe
 from qa_compare.scoring import gold_texts
+from qa_compare.tables import safe
 
 _TEXTS = ("id", "title", "question")
 _PARTS = ("answer", "start", "end", "confidence", "exact_match", "f1")  # of each variant: columns like "lora answer"

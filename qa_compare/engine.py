@@ -16,7 +16,7 @@ from qa_compare import backbones, loading, variants
 from qa_compare.answer_cache import AnswerCache, digest
 from qa_compare.comparison import Comparison, VariantAnswer
 from qa_compare.decoding import Floats, decode
-from qa_compare.errors import UserError
+from qa_compare.errors import UserError, quoted
 from qa_compare.examples import Example
 from qa_compare.features import MAX_LENGTH, MAX_QUESTION_TOKENS, Encoded, Window, encode, pad
 from qa_compare.halving import in_halves
@@ -125,7 +125,7 @@ class Engine:
             if variant.name == name:
                 return variant
         known = ", ".join(variant.name for variant in self.variants)
-        raise UserError(f"unknown variant {name!r} of {self.backbone}: there are {known}")
+        raise UserError(f"unknown variant {quoted(name)} of {self.backbone}: there are {known}")
 
     def model(self, name: str) -> nn.Module:
         """The variant's model, loaded at its first use. Raises UserError where the folder cannot be used."""

@@ -13,8 +13,8 @@ from qa_compare import probes
 from qa_compare.changes import Change, changes, related
 from qa_compare.comparison import Comparison
 from qa_compare.examples import Answer
-from qa_compare.rows_export import safe
 from qa_compare.scoring import exact_match, f1
+from qa_compare.tables import safe
 
 MAX_RUNS = 50
 MAX_CHARACTERS = 2_000_000  # of all passages and questions that a session keeps

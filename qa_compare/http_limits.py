@@ -108,10 +108,15 @@ class _Exchange:
     async def _replace(self, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
         self.replaced = True
         self._log(status)
-        body = json.dumps({"detail": text}).encode()
-        plain = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await self._send({"type": "http.response.start", "status": status, "headers": [*plain, *headers]})
-        await self._send({"type": "http.response.body", "body": body})
+        await reply(self._send, status, text, *headers)
 
     def _log(self, status: int) -> None:
         request_log.line(self.path, [self._taken], self._begin, f"refused:{status}")
+
+
+async def reply(send: Send, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
+    """Answer with a sentence, which both Gradio's client (`detail`) and its page (`error`) show."""
+    body = json.dumps({"detail": text, "error": text}).encode()
+    plain = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": [*plain, *headers]})
+    await send({"type": "http.response.body", "body": body})

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qa_compare.errors import OverLimit, UserError
+from qa_compare.errors import OverLimit, UserError, quoted
 from qa_compare.examples import Answer, Example
 from qa_compare.files import parse_json, read_bytes
 
@@ -70,7 +70,7 @@ class _Collector:
         try:
             example = _example(data, passage, title, default_id=self._free())
             if example.id in self.ids:
-                raise _BadRow(f"the id {example.id!r} stands twice")
+                raise _BadRow(f"the id {quoted(example.id)} stands twice")
         except _BadRow as problem:
             self.problems.append(Problem(row, str(problem)))
             return

@@ -11,8 +11,7 @@ from typing import Any
 
 from qa_compare.analysis import Column, Table
 from qa_compare.error_kinds import KINDS
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet take a cell for a formula
+from qa_compare.tables import safe
 
 
 def as_objects(table: Table, rows: Iterable[int]) -> list[dict[str, Any]]:
@@ -64,8 +63,3 @@ def as_csv(table: Table, rows: Iterable[int]) -> str:
         cells += [answer[part] for answer in one["variants"].values() for part in parts]
         writer.writerow(map(safe, cells))
     return file.getvalue()
-
-
-def safe(cell: Any) -> Any:
-    """The cell, with a ' before a text that a spreadsheet would take for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

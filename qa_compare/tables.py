@@ -6,8 +6,11 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 NOTHING = "–"
+# what makes a spreadsheet take a cell for a formula, the full-width forms of East Asian keyboards too
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +32,14 @@ class Table:
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """CSV with `\\n` line ends; None is an empty cell."""
+    """CSV with `\\n` line ends; None is an empty cell, and no text is a formula."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    for row in (columns, *rows):
+        writer.writerow(map(safe, row))
     return out.getvalue()
+
+
+def safe(cell: Any) -> Any:
+    """The cell, with a ' before a text that a spreadsheet would take for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

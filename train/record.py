@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from qa_compare import variants
 from qa_compare.backbones import Backbone, Weights
 from qa_compare.cards import write_card
-from qa_compare.files import read_json, sha256, write_json
+from qa_compare.files import read_json, sha256, synced, write_json
 from qa_compare.modeling import QAPeftModel
 from train.checkpoints import whole
 from train.data import Data
@@ -108,6 +108,8 @@ def save(
     with whole(beside):
         beside.mkdir(parents=True)
         names = _write_weights(model, beside, keep)
+        for name in names:
+            synced(beside / name)
     for name in names:
         (beside / name).replace(output / name)
     shutil.rmtree(beside)

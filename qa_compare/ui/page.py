@@ -12,6 +12,7 @@ from qa_compare.batch import Batches
 from qa_compare.errors import UserError
 from qa_compare.inspection import Inspector
 from qa_compare.service import Service
+from qa_compare.temporary import KEPT
 from qa_compare.ui import batch, batch_api, cards, compare, curves, errors, errors_api, metrics, theme
 from qa_compare.ui.stopping import ANSWERS
 
@@ -22,7 +23,7 @@ _HEAD = f"""
 """
 MAX_QUEUE = 64
 # seconds: every ten minutes, the files that visitors brought or took home go once they are an hour old; all at the end
-TIDY = (600, 3_600)
+TIDY = (600, KEPT)
 # all that use the models take turns: two at once would only slow each other down
 BUSY: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 1, "trigger_mode": "always_last"}
 
@@ -54,7 +55,8 @@ def build_page(service: Service) -> gr.Blocks:
         api(partial_api(service), api_name="compare", concurrency_id="models", concurrency_limit=1)
         api(errors_api.endpoint(inspector), api_name="errors", **ANSWERS)
         api(batch_api.endpoint(page, service), api_name="predict_batch", **ANSWERS)
-    return page.queue(max_size=MAX_QUEUE)
+    # nobody goes past the queue: a direct call would take no turn
+    return page.queue(max_size=MAX_QUEUE, api_open=False)
 
 
 def launch_options() -> dict[str, Any]:
