@@ -9,33 +9,39 @@ from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
-from qa_compare.backbones import ADAPTERS, BACKBONES
-from qa_compare.engine import Engine
 from qa_compare.errors import UserError
-from qa_compare.service import Service
-from qa_compare.temporary import VARIABLE, choose, sweep
+from qa_compare.temporary import choose, keep_tidy
+
+ADAPTERS = Path(__file__).parent / "adapters"
 
 
 def main() -> int:
     """Build the page and serve it until it is stopped. Returns the exit status."""
     options = parser().parse_args()
     try:
-        if said := choose():
+        if said := choose():  # before libraries are imported that ask for a temporary folder
             print(f"app.py: {said}", file=sys.stderr)
-        sweep(Path(os.environ[VARIABLE]))
-        from qa_compare.serving import serve  # imports Gradio, which reads its environment then
-
-        engines = {name: Engine(name, adapters=options.adapters) for name in BACKBONES}
-        asked = Engine(options.backbone, adapters=options.adapters, weights=options.weights, revision=options.revision)
-        if options.backbone != "minilm-l6-qa" or options.weights or options.revision:
-            _ = asked.located  # what was asked for by name may be fetched, and is missed now rather than later
-        service = Service(engines | {asked.backbone: asked}, asked.backbone, options.squad)
-        service.warm_up_beside()
-        serve(service, host=options.host, port=options.port)
+        keep_tidy()
+        _serve(options)
     except (UserError, OSError) as error:
         print(f"app.py: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from qa_compare.backbones import BACKBONES
+    from qa_compare.engine import Engine
+    from qa_compare.service import Service
+    from qa_compare.serving import serve
+
+    engines = {name: Engine(name, adapters=options.adapters) for name in BACKBONES}
+    asked = Engine(options.backbone, adapters=options.adapters, weights=options.weights, revision=options.revision)
+    if options.backbone != "minilm-l6-qa" or options.weights or options.revision:
+        _ = asked.located  # what was asked for by name may be fetched, and is missed now rather than later
+    service = Service(engines | {asked.backbone: asked}, asked.backbone, options.squad)
+    service.warm_up_beside()
+    serve(service, host=options.host, port=options.port)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -7,17 +7,19 @@ import time
 from typing import Any
 
 from qa_compare import request_log
-from qa_compare.http_limits import App, Message, Receive, Send, reply
+from qa_compare.http_limits import JOINS, App, Message, Receive, Send, reply
 
 CLOSED = "This address is closed here."
+UNFIT = "That is not as this address takes it."
 FAILED = (
     "That could not be answered: it is not as this address takes it, or something failed on the server, "
     "whose log says what."
 )
 _API = "/gradio_api/"
 # all that the page and its endpoints need; Gradio itself would also edit videos, and serve components' own functions
-_POSTS = ("/login", *(f"{_API}{one}" for one in ("queue/join", "call/", "run/", "api/", "upload", "cancel", "reset")))
-_FETCHES = (f"{_API}file=http:", f"{_API}file=https:", f"{_API}proxy=")  # what other hosts have, by way of this one
+_POSTS = ("/login", *JOINS, *(f"{_API}{one}" for one in ("run/", "api/", "upload", "cancel", "reset")))
+# what other hosts have, by way of this one; and a visitor's state on the disk, for whoever has its link
+_NO_GETS = (f"{_API}file=http:", f"{_API}file=https:", f"{_API}proxy=", f"{_API}deep_link")
 _STREAMS = (f"{_API}call/", f"{_API}queue/data")
 
 
@@ -31,41 +33,42 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begin = time.perf_counter()
-        path = scope["path"]
+        begin, path = time.perf_counter(), scope["path"]
         if closed(scope["method"], path):
-            request_log.line(path.partition("=")[0], [len(path)], begin, "refused:403")
+            _log(path, begin, "refused:403")
             await reply(send, 403, CLOSED)
             return
-        told = _Told(send, stream=path.startswith(_STREAMS))
+        told = _Told(send, stream=scope["method"] == "GET" and path.startswith(_STREAMS))
         try:
             await self.app(scope, receive, told.send)
         except Exception as error:
-            if not told.begun:
-                request_log.line(path.partition("=")[0], [len(path)], begin, f"failed:{type(error).__name__}")
-                await reply(send, 500, FAILED)
-            raise
+            if not await told.end(unfit=path.startswith(JOINS)):
+                raise
+            _log(path, begin, f"refused:{type(error).__name__}")
+
+
+def _log(path: str, begin: float, outcome: str) -> None:
+    request_log.line(path.partition("=")[0], [len(path)], begin, outcome)  # behind it may stand anything
 
 
 def closed(method: str, path: str) -> bool:
     """Whether nobody is answered there."""
     if method == "POST":
         return not path.startswith(_POSTS)
-    return path.lower().startswith(_FETCHES)
+    return path.lower().startswith(_NO_GETS)
 
 
 class _Told:
     """Passes an answer on. A plain one of status 500 is held until it is whole, and replaced where it says nothing."""
 
     def __init__(self, send: Send, *, stream: bool) -> None:
-        self.begun = False
         self._send, self._stream = send, stream
+        self._begun = self._failed = False
         self._held = b""
-        self._failed = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.begun = True
+            self._begun = True
             self._failed = message["status"] == 500
             if self._failed:
                 return
@@ -78,6 +81,16 @@ class _Told:
             message = {**message, "body": in_words(message.get("body", b""))}
         await self._send(message)
 
+    async def end(self, *, unfit: bool) -> bool:
+        """End an answer that an exception cut. Whether that was foreseen: a request that Gradio cannot make sense of
+        before anything has been done (`unfit`), or an event that nobody waits for."""
+        if not self._begun:
+            await reply(self._send, 400 if unfit else 500, UNFIT if unfit else FAILED)
+            return unfit
+        if self._stream:  # what was told is told; a cut connection would say no more
+            await self._send({"type": "http.response.body", "body": b""})
+        return self._stream
+
 
 def _sentence(body: bytes) -> str:
     """What Gradio said of a failure, or `FAILED`."""
@@ -85,7 +98,7 @@ def _sentence(body: bytes) -> str:
         found: Any = json.loads(body)
     except ValueError:
         return FAILED
-    said = found.get("error") or found.get("detail") if isinstance(found, dict) else None
+    said = (found.get("error") or found.get("detail")) if isinstance(found, dict) else None
     return said if isinstance(said, str) else FAILED
 
 
@@ -97,8 +110,6 @@ def in_words(event: bytes) -> bytes:
     """
     said = json.dumps(FAILED).encode()
     if event.startswith(b"event: error\n"):
-        if event.startswith(b"event: error\ndata: null"):
-            return event.replace(b"data: null", b'data: {"error": ' + said + b"}", 1)
         return event.replace(b'"error": null', b'"error": ' + said, 1)
     if event.startswith(b'data: {"msg":"process_completed"'):
         return event.replace(b'"output":{"error":null', b'"output":{"error":' + said, 1)

@@ -19,7 +19,7 @@ MAX_BODY = 8 * 2**20  # bytes; 200,000 characters, each escaped as two halves of
 _THROWN_AWAY = 64 * 2**20  # bytes of a body that is too large, before the connection is cut
 _FORM = 2**20  # bytes that an upload's form needs beside its file
 _UPLOAD = "/gradio_api/upload"
-_JOINS = ("/gradio_api/queue/join", "/gradio_api/call/")
+JOINS = ("/gradio_api/queue/join", "/gradio_api/call/")
 
 
 class Limits:
@@ -82,7 +82,7 @@ class _Exchange:
             return
         if message["type"] == "http.response.start":
             self._answered = True
-            if message["status"] == 503 and self.path.startswith(_JOINS):
+            if message["status"] == 503 and self.path.startswith(JOINS):
                 await self.come_again()
                 return
             if message["status"] >= 400:
