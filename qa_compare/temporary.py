@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from qa_compare.errors import UserError
+
 VARIABLE = "GRADIO_TEMP_DIR"
 KEPT = 3_600  # seconds that a visitor's file stays
 _GIVEN_UP = 60  # seconds without another byte
@@ -19,7 +21,7 @@ _GIVEN_UP = 60  # seconds without another byte
 _WHOLE, _PART = re.compile("[0-9a-f]{64}"), re.compile(r"tmp\w+")
 _NAME = "qa-compare"  # a folder of our own, of which old files are removed: others' Gradio pages keep theirs
 _MEMORY = Path("/dev/shm")  # noqa: S108 - for where every disk is full or read-only
-_NOWHERE = f"/nonexistent/{_NAME}"
+_NOWHERE = "/nonexistent"
 
 
 def writable(folder: Path) -> str | None:
@@ -44,8 +46,10 @@ def settle() -> None:
 def choose() -> str | None:
     """Let GRADIO_TEMP_DIR name a folder of our own that can be written; a sentence where it lies elsewhere than meant.
 
-    It lies in the folder that GRADIO_TEMP_DIR named before, else in the system's. Where there is none on this machine,
-    the page is served without uploads and exports.
+    It lies in the folder that GRADIO_TEMP_DIR named before, else in the system's.
+
+    Raises:
+        UserError: there is none on this machine.
     """
     settle()
     tried: list[str] = []
@@ -56,8 +60,7 @@ def choose() -> str | None:
             os.environ[VARIABLE] = str(folder)
             return f"uploads and exports lie in {folder}: {'; '.join(tried)}" if tried else None
         tried.append(f"{folder} cannot be written ({reason})")
-    os.environ.setdefault(VARIABLE, _NOWHERE)
-    return f"uploads and exports are off: {'; '.join(tried)}. Set {VARIABLE} to a folder that can be written"
+    raise UserError(f"no folder for uploads and exports: {'; '.join(tried)}. Set {VARIABLE} to one that can be written")
 
 
 def _places() -> Iterator[Path]:
