@@ -38,8 +38,8 @@ settings.load_profile("shared-machine")
 
 # test modules that train, kill, serve or start processes
 SLOW = set(
-    """test_any_input test_benchmarks test_cli test_damaged_adapters test_docs test_doctor test_evaluate_command
-    test_experiments test_faults test_importance_benchmark test_model_cards test_page test_queue test_security
+    """test_any_input test_any_request test_benchmarks test_cli test_damaged_adapters test_disks test_docs test_doctor test_evaluate_command
+    test_experiments test_faults test_importance_benchmark test_kills test_model_cards test_page test_queue test_security
     test_serving test_space test_train_methods test_train_robust test_training test_uploads""".split()
 )
 
