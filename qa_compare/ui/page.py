@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import Any
 
@@ -30,6 +31,8 @@ BUSY: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 1, "tri
 
 def build_page(service: Service) -> gr.Blocks:
     """The page; `launch_options` has the rest of its looks. Raises UserError where the built-in sample is missing."""
+    # Gradio would make a table of all events after each, which takes time, and which one odd name of a session breaks
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**12))
     inspector, batches = Inspector(service), Batches(service)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=TIDY) as page:
         with gr.Row(elem_id="head"):
