@@ -70,7 +70,7 @@ def by_atheris(seconds: float, output: Path) -> None:
             tally.write()
             os._exit(0)
 
-    atheris.Setup([sys.argv[0], "-max_len=600", "-rss_limit_mb=6144", "-timeout=60"], once)
+    atheris.Setup([sys.argv[0], "-max_len=600", "-len_control=0", "-rss_limit_mb=6144", "-timeout=60"], once)
     atheris.Fuzz()
 
 
