@@ -8,6 +8,7 @@ benchmarks/fuzz.json. Any other outcome ends it with status 1, and shows the cas
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import subprocess
@@ -95,11 +96,8 @@ def by_hypothesis(seconds: float, output: Path) -> None:
 def engine() -> str:
     """The name and version of what makes the bytes here."""
     for name in ("atheris", "hypothesis"):
-        try:
-            __import__(name)
-        except ImportError:
-            continue
-        return f"{name} {version(name)}"
+        if importlib.util.find_spec(name):
+            return f"{name} {version(name)}"
     raise SystemExit("fuzz: neither atheris nor hypothesis is installed: pip install -r requirements-dev.txt")
 
 

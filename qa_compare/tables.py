@@ -32,9 +32,9 @@ class Table:
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """CSV with `\\n` line ends; None is an empty cell, and no text is a formula."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    """CSV; None is an empty cell, and no text is a formula. With `\\r\\n` at its ends, either within a text is quoted."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\r\n")
     for row in (columns, *rows):
         writer.writerow(map(safe, row))
     return out.getvalue()

@@ -110,11 +110,13 @@ def exports(text: str) -> dict[str, str]:
     )
     named = replace(column, name=text)
     example = Example(text, text, text, text, (Answer(text, 0),))
-    answer = VariantAnswer(text, text, Prediction(text, (Candidate(text, 0, len(text), 1.0, 0.5),)), 1.0, problem=text)
+    answer = VariantAnswer(
+        text, text, Prediction(text, (Candidate(text, 0, len(text), 1.0, 0.5),), 0.0, 1), problem=text
+    )
     run = Run(1, text, text, "", text, Comparison(text, text, (answer,)), (Answer(text, 0),), False, text)
     part = {"kind": "article", "name": text, "questions": 3, "exact_match": 50.0, "f1": 66.6}
     scores = measured.metrics(dataset=Dataset(text, "f" * 64, 3), slices=(part,))
-    overview = Overview(text, (Measured(text, text, scores, None, None),), ())
+    overview = Overview(text, Path(text), (Measured(text, text, Path(text), scores, None, None),), None, None, ())
     return {
         "the error inspection": as_csv(Table((example,), (column,)), [0]),
         "the batch": batch_export.csv_file(Result(Table((example,), (named,)), 1, ())).decode("utf-8-sig"),
@@ -158,8 +160,8 @@ def squad(evil: str) -> bytes:
 EVERYTHING = " ".join(EVIL)
 IMAGE = "<img src=x onerror=window.ran=1>"  # the longest that a file's or a folder's name can be, and still runs
 # elements that a text of ours has become: handlers, addresses and frames that this page has none of
-BECOME = """() => [...document.querySelectorAll('*')].filter(element => element.tagName === 'BASE'
-    || [...element.attributes].some(({name, value}) => name === 'srcdoc'
+BECOME = """() => [...document.querySelectorAll('*')].filter(element =>
+    [...element.attributes].some(({name, value}) => name === 'srcdoc'
         || (name.startsWith('on') && value.includes('window.ran'))
         || (/^(xlink:)?(href|src)$/.test(name) && /^\\s*javascript:|^x$|example\\.org/i.test(value)))
 ).map(element => element.outerHTML.slice(0, 300))"""
@@ -180,10 +182,14 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     parts = tuple({"kind": "article", "name": one, "questions": 9, "exact_match": 50.0, "f1": 66.6} for one in EVIL)
     for number, (name, f1) in enumerate(shown.F1.items()):
         described = json.loads((root / name / "variant.json").read_text())
-        write_json(root / name / "variant.json", {**described, "label": EVIL[number] + EVERYTHING, "method": EVERYTHING})
+        write_json(
+            root / name / "variant.json", {**described, "label": EVIL[number] + EVERYTHING, "method": EVERYTHING}
+        )
         data = Dataset(EVERYTHING, "f" * 64, shown.QUESTIONS)
         write_metrics(root / name / "metrics.json", shown.metrics(f1, dataset=data, slices=parts))
-        shown.write_run(root / name, hyperparameters={EVERYTHING: name + EVERYTHING}, stopped=EVERYTHING, device=EVIL[0])
+        shown.write_run(
+            root / name, hyperparameters={EVERYTHING: name + EVERYTHING}, stopped=EVERYTHING, device=EVIL[0]
+        )
     (root / IMAGE).mkdir()
     broken = {**described, "virtual_positions": EVIL[1]}
     write_json(root / IMAGE / "variant.json", broken)
@@ -264,9 +270,7 @@ def test_no_text_in_any_place_runs_or_asks_another_host(open_page: OpenPage, ser
     page.get_by_role("tab", name="Batch", exact=True).click()
     rows = json.loads(squad(EVERYTHING))
     rows["data"][0]["paragraphs"][0]["qas"] *= 2  # the second has an id that was there
-    page.locator("#batch-choose input[type=file]").set_input_files(
-        brought(f"{IMAGE}.json", json.dumps(rows).encode())
-    )
+    page.locator("#batch-choose input[type=file]").set_input_files(brought(f"{IMAGE}.json", json.dumps(rows).encode()))
     expect(page.locator(".problems tbody tr")).to_have_count(1)
     page.get_by_role("checkbox", name="Leave these rows out").check()
     page.locator("#batch-buttons").get_by_role("button", name="Run").click()
