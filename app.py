@@ -9,13 +9,11 @@ from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
-from qa_compare.backbones import ADAPTERS, BACKBONES
-from qa_compare.engine import Engine
 from qa_compare.errors import UserError
-from qa_compare.inspection import Inspector
 from qa_compare.memory import share_freed_memory
-from qa_compare.service import Service
-from qa_compare.temporary import choose
+from qa_compare.temporary import choose, keep_tidy
+
+ADAPTERS = Path(__file__).parent / "adapters"
 
 
 def main() -> int:
@@ -23,22 +21,31 @@ def main() -> int:
     options = parser().parse_args()
     share_freed_memory()
     try:
-        if said := choose():
+        if said := choose():  # before libraries are imported that ask for a temporary folder
             print(f"app.py: {said}", file=sys.stderr)
-        from qa_compare.serving import serve  # imports Gradio, which reads its environment then
-
-        engines = {name: Engine(name, adapters=options.adapters) for name in BACKBONES}
-        asked = Engine(options.backbone, adapters=options.adapters, weights=options.weights, revision=options.revision)
-        if options.backbone != "minilm-l6-qa" or options.weights or options.revision:
-            _ = asked.located  # what was asked for by name may be fetched, and is missed now rather than later
-        service = Service(engines | {asked.backbone: asked}, asked.backbone, options.squad)
-        inspector = Inspector(service)
-        inspector.answer_sample_beside(after=service.warm_up_beside())
-        serve(service, inspector, host=options.host, port=options.port)
+        keep_tidy()
+        _serve(options)
     except (UserError, OSError) as error:
         print(f"app.py: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from qa_compare.backbones import BACKBONES
+    from qa_compare.engine import Engine
+    from qa_compare.inspection import Inspector
+    from qa_compare.service import Service
+    from qa_compare.serving import serve
+
+    engines = {name: Engine(name, adapters=options.adapters) for name in BACKBONES}
+    asked = Engine(options.backbone, adapters=options.adapters, weights=options.weights, revision=options.revision)
+    if options.backbone != "minilm-l6-qa" or options.weights or options.revision:
+        _ = asked.located  # what was asked for by name may be fetched, and is missed now rather than later
+    service = Service(engines | {asked.backbone: asked}, asked.backbone, options.squad)
+    inspector = Inspector(service)
+    inspector.answer_sample_beside(after=service.warm_up_beside())
+    serve(service, inspector, host=options.host, port=options.port)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from qa_compare import __version__
+from qa_compare import __version__, temporary
 from qa_compare.errors import UserError
 
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    temporary.settle()
     from qa_compare import cli, cli_measure
 
     if arguments.command == "results":

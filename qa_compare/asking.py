@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from qa_compare.errors import UserError
+from qa_compare.errors import UserError, quoted
 from qa_compare.examples import Answer
 from qa_compare.history import Run, Session
 from qa_compare.links import Link
@@ -106,9 +106,9 @@ def from_link(service: Service, link: Link) -> Asked:
         return Asked(backbone, variants, SAMPLE, "", number, passage, question)
     known: Sequence[str] = (SAMPLE, SQUAD)
     if link.source not in known:
-        raise UserError(f"unknown source {link.source!r}: there are {' and '.join(known)}")
+        raise UserError(f"unknown source {quoted(link.source)}: there are {' and '.join(known)}")
     questions = service.questions(link.source)
     if link.id not in questions.by_id:
-        raise UserError(f"there is no question {link.id!r} in “{questions.label}”")
+        raise UserError(f"there is no question {quoted(link.id)} in “{questions.label}”")
     example = questions.by_id[link.id]
     return Asked(backbone, variants, link.source, "", link.id, example.passage, link.question or example.question)

@@ -49,14 +49,19 @@ def atomic(path: Path) -> Iterator[Path]:
         os.umask(mask)
         beside.chmod(0o666 & ~mask)
         yield beside
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
-        beside.replace(path)
+        synced(beside).replace(path)
     except OSError as error:
         raise UserError(_sentence("written", path, error)) from error
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def synced(path: Path) -> Path:
+    """The path of a file whose bytes are on the disk by then, and not only meant for it."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return path
 
 
 def write_text(path: Path, text: str) -> None:

@@ -19,7 +19,7 @@ MAX_BODY = 8 * 2**20  # bytes; 200,000 characters, each escaped as two halves of
 _THROWN_AWAY = 64 * 2**20  # bytes of a body that is too large, before the connection is cut
 _FORM = 2**20  # bytes that an upload's form needs beside its file
 _UPLOAD = "/gradio_api/upload"
-_JOINS = ("/gradio_api/queue/join", "/gradio_api/call/")
+JOINS = ("/gradio_api/queue/join", "/gradio_api/call/")
 
 
 class Limits:
@@ -82,7 +82,7 @@ class _Exchange:
             return
         if message["type"] == "http.response.start":
             self._answered = True
-            if message["status"] == 503 and self.path.startswith(_JOINS):
+            if message["status"] == 503 and self.path.startswith(JOINS):
                 await self.come_again()
                 return
             if message["status"] >= 400:
@@ -109,10 +109,15 @@ class _Exchange:
     async def _replace(self, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
         self.replaced = True
         self._log(status, "busy" if status == 429 else "")
-        body = json.dumps({"detail": text}).encode()
-        plain = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await self._send({"type": "http.response.start", "status": status, "headers": [*plain, *headers]})
-        await self._send({"type": "http.response.body", "body": body})
+        await reply(self._send, status, text, *headers)
 
     def _log(self, status: int, how: str = "") -> None:
         request_log.line(self.path, [self._taken], self._begin, how or f"refused:{status}")
+
+
+async def reply(send: Send, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
+    """Answer with a sentence, which both Gradio's client (`detail`) and its page (`error`) show."""
+    body = json.dumps({"detail": text, "error": text}).encode()
+    plain = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": [*plain, *headers]})
+    await send({"type": "http.response.body", "body": body})

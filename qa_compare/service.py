@@ -13,7 +13,7 @@ from qa_compare import backbones, sources
 from qa_compare.backbones import Availability
 from qa_compare.comparison import Comparison
 from qa_compare.engine import Engine
-from qa_compare.errors import UserError
+from qa_compare.errors import UserError, quoted
 from qa_compare.examples import Answer, Example, check_question, fingerprint
 from qa_compare.readers import read_examples
 from qa_compare.uploads import check_upload
@@ -101,7 +101,7 @@ class Service:
     def engine(self, backbone: str) -> Engine:
         """The backbone's engine. Raises UserError with the names there are."""
         if backbone not in self.engines:
-            raise UserError(f"unknown backbone {backbone!r}: there are {', '.join(self.engines)}")
+            raise UserError(f"unknown backbone {quoted(backbone)}: there are {', '.join(self.engines)}")
         return self.engines[backbone]
 
     def choices(self, backbone: str) -> list[Variant]:
@@ -123,7 +123,7 @@ class Service:
         known = [variant.name for variant in self.choices(backbone)]
         chosen = tuple(dict.fromkeys(variants))
         if unknown := [name for name in chosen if name not in known]:
-            raise UserError(f"unknown variant {unknown[0]!r} of {backbone}: there are {', '.join(known)}")
+            raise UserError(f"unknown variant {quoted(unknown[0])} of {backbone}: there are {', '.join(known)}")
         if not min(MIN_VARIANTS, len(known)) <= len(chosen) <= MAX_VARIANTS:
             raise UserError(f"Two to six variants are compared, not {len(chosen)}.")
         return chosen

@@ -7,19 +7,21 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
 from fastapi import Request
 from fastapi.responses import JSONResponse
+from gradio_client.utils import is_http_url_like
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from qa_compare import request_log
 from qa_compare.errors import UserError
 from qa_compare.health import health, problems
+from qa_compare.http_gate import Gate
 from qa_compare.http_limits import Limits
 from qa_compare.inspection import Inspector
 from qa_compare.request_log import Rate, watch
@@ -77,6 +79,7 @@ def serve(
         without_texts()
     page = build_page(service, inspector)
     watch(page, rate=Rate(chosen.rate) if chosen.rate else None, texts=chosen.log_texts)
+    only_uploads(page)
     page.launch(
         server_name=host,
         server_port=port,
@@ -84,17 +87,34 @@ def serve(
         max_file_size=MAX_UPLOAD,
         app_kwargs={
             "routes": [Route(HEALTH, _healthz(service, chosen.auth))],
-            "middleware": [Middleware(Limits, busy=lambda: busy(page))],
+            "middleware": [Middleware(Gate), Middleware(Limits, busy=lambda: busy(page))],
         },
         prevent_thread_lock=True,
         quiet=not wait,
         enable_monitoring=False,
+        _frontend=False,  # else Gradio gives up where its own page takes over three seconds, as on a busy machine
         **launch_options(),
     )
     keep_little(page)
     if wait:
         page.block_thread()
     return page
+
+
+def only_uploads(page: gr.Blocks) -> None:
+    """Let nobody have this server ask another host: Gradio would fetch a "file" whose path is an address."""
+    for block in page.blocks.values():
+        move = _from_disk(block.async_move_resource_to_block_cache)
+        block.async_move_resource_to_block_cache = move  # type: ignore[method-assign,assignment]
+
+
+def _from_disk(move: Callable[[Any], Awaitable[str | None]]) -> Callable[[Any], Awaitable[str | None]]:
+    async def moved(path: Any) -> str | None:
+        if is_http_url_like(path):
+            raise gr.Error("A file is uploaded here, and not fetched from an address.", print_exception=False)
+        return await move(path)
+
+    return moved
 
 
 def busy(page: gr.Blocks) -> tuple[int, float]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from qa_compare.backbones import Backbone
-from qa_compare.errors import UserError
+from qa_compare.errors import UserError, quoted
 from qa_compare.files import read_json
 
 DEFAULTS = ("base", "lora", "prompt-tuning")
@@ -118,7 +118,7 @@ def _read(folder: Path, backbone: Backbone) -> Variant:
     if data["backbone"] != backbone.name:
         raise UserError(f"{folder.name} was made for the backbone {data['backbone']}, not for {backbone.name}")
     if data.get("virtual_positions") not in (None, END_OF_TABLE, NO_POSITIONS, BEFORE_PASSAGE):
-        raise UserError(f'{folder.name}/variant.json: unknown "virtual_positions" {data["virtual_positions"]!r}')
+        raise UserError(f'{folder.name}/variant.json: unknown "virtual_positions" {quoted(data["virtual_positions"])}')
     temperature = float(data["temperature"])
     if not (math.isfinite(temperature) and temperature > 0):
         raise UserError(f'{folder.name}/variant.json: "temperature" must be a positive number')

@@ -11,6 +11,8 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # each has its share
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
 import itertools
+import json
+import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -48,10 +50,10 @@ settings.load_profile("shared-machine")
 
 # test modules that train, kill, serve or start processes
 SLOW = set(
-    """test_any_input test_batch_api test_benchmarks test_cli test_damaged_adapters test_docs test_doctor
-    test_evaluate_command test_experiments test_faults test_importance_benchmark test_model_cards test_page
-    test_queue test_security test_serving test_session_memory test_space test_train_methods test_train_robust
-    test_training test_two_visitors test_uploads test_vanished""".split()
+    """test_any_input test_any_request test_batch_api test_benchmarks test_cli test_damaged_adapters test_disks
+    test_docs test_doctor test_evaluate_command test_experiments test_faults test_fuzz test_importance_benchmark
+    test_kills test_model_cards test_page test_queue test_security test_serving test_session_memory test_space
+    test_train_methods test_train_robust test_training test_two_visitors test_uploads test_vanished""".split()
 )
 
 
@@ -60,6 +62,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in SLOW:
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many cases the property tests have tried. QA_COMPARE_COUNTS names a JSON file for them, test by test."""
+    found = {}
+    for report in (one for reports in terminalreporter.stats.values() for one in reports):
+        if told := getattr(report, "_hypothesis_stats", ""):
+            found[report.nodeid] = sum(map(int, re.findall(r"(\d+) passing", told)))
+    if found:
+        terminalreporter.write_line(f"hypothesis: {sum(found.values()):,} cases in {len(found)} tests")
+    if path := os.environ.get("QA_COMPARE_COUNTS"):
+        Path(path).write_text(json.dumps(found))
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,13 @@ class App:
 
     def __init__(self, process: subprocess.Popen[str], url: str, seconds: float) -> None:
         self.process, self.url, self.seconds = process, url, seconds
+        self.killed = False
+
+    def kill(self) -> None:
+        """As a machine does that is switched off."""
+        self.process.kill()
+        self.process.wait()
+        self.killed = True
 
     def health(self) -> dict[str, Any]:
         with urlopen(f"{self.url}healthz", timeout=60) as reply:
@@ -50,17 +57,20 @@ class App:
 
 
 @contextmanager
-def app(folder: Path, log: Path, *arguments: str, **environment: str) -> Iterator[App]:
-    """The page over `house(folder)`; its standard error goes to `log`. An empty value takes a variable away."""
+def app(folder: Path, log: Path, *arguments: str, begin_with: Sequence[str] = (), **environment: str) -> Iterator[App]:
+    """The page over `house(folder)`; its standard error goes to `log`. An empty value takes a variable away.
+
+    `begin_with` is a command that runs the rest of its line, as those of `tests/disks.py` do.
+    """
     port = free_port()
-    found = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", **environment}
-    found = {name: value for name, value in found.items() if value}
-    command = [sys.executable, "app.py", "--port", str(port), "--host", HOST]
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", **environment}
+    variables = {name: value for name, value in variables.items() if value}
+    command = [*begin_with, sys.executable, "app.py", "--port", str(port), "--host", HOST]
     command += ["--backbone", str(folder / "river-bert"), "--adapters", str(folder / "adapters"), *arguments]
     begin = time.monotonic()
     with (
         log.open("w") as errors,
-        subprocess.Popen(command, cwd=ROOT, env=found, stdout=errors, stderr=errors, text=True) as process,
+        subprocess.Popen(command, cwd=ROOT, env=variables, stdout=errors, stderr=errors, text=True) as process,
     ):
         try:
             url = f"http://{HOST}:{port}/"
@@ -72,8 +82,8 @@ def app(folder: Path, log: Path, *arguments: str, **environment: str) -> Iterato
                     assert process.poll() is None, log.read_text()[-3000:]
                     assert time.monotonic() - begin < 120, log.read_text()[-3000:]
                     time.sleep(0.1)
-            yield App(process, url, time.monotonic() - begin)
-            assert process.poll() is None, log.read_text()[-3000:]
+            yield (found := App(process, url, time.monotonic() - begin))
+            assert found.killed or process.poll() is None, log.read_text()[-3000:]
         finally:
             process.send_signal(signal.SIGTERM)
             try:

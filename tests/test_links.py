@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from qa_compare.errors import UserError
 from qa_compare.links import MAX_QUERY, Link, read, write
+from tests.cases import cases
 
 texts = st.text(min_size=1, max_size=60)
 names = st.text(st.characters(exclude_characters=",", exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -29,6 +30,7 @@ def parameters(query: str) -> dict[str, str]:
 
 
 @given(of_a_source | of_a_text)
+@cases(60)
 def test_a_link_brings_back_what_was_linked_to_in_any_script(link: Link) -> None:
     try:
         query = write(link)

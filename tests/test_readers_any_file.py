@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from hypothesis import example as given_example
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qa_compare.errors import UserError
 from qa_compare.readers import FileCheck, check_file
+from tests.cases import cases
 
 NAMES = ["data", "title", "paragraphs", "context", "passage", "qas", "id", "question", "answers", "answer", "text"]
 keys = st.sampled_from([*NAMES, "answer_start", "is_impossible"]) | st.text(max_size=3)
@@ -53,7 +54,7 @@ contents = evenly(
 
 @pytest.mark.parametrize("name", ["f.json", "f.jsonl", "f.csv"])
 @given(content=contents)
-@settings(max_examples=200, deadline=None)
+@cases(120)
 @given_example(content=b"[" * 100_000)
 @given_example(content=b"\xef\xbb\xbf")
 @given_example(content=b"passage,question\r\rp,q")

@@ -7,18 +7,35 @@ import io
 import json
 import re
 import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlencode
 
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from qa_compare import batch_export, history, metrics_table
 from qa_compare.analysis import Column, Table
+from qa_compare.batch import Result
+from qa_compare.comparison import Comparison, VariantAnswer
+from qa_compare.engine import Engine
 from qa_compare.examples import Answer, Example
+from qa_compare.files import write_json
+from qa_compare.history import Run
+from qa_compare.measurements import Measured, Overview
+from qa_compare.predictions import Candidate, Prediction
+from qa_compare.readers import Problem
+from qa_compare.records import Dataset
 from qa_compare.rows_export import as_csv
+from qa_compare.runs import write_metrics
+from qa_compare.service import Service
+from qa_compare.serving import Settings, serve
 from qa_compare.sources import sample
-from tests.conftest import OpenPage
+from tests import measured, shown
+from tests.conftest import HOST, OpenPage, free_port
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("qa_compare", "train", "benchmarks", "docs")
@@ -77,9 +94,11 @@ def test_the_repository_holds_no_pickle() -> None:
     assert [name for name in tracked if Path(name).suffix in endings] == []
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "=cmd|' /C calc'!A0", '=HYPERLINK("http://x")'])
-def test_no_exported_cell_is_a_formula(start: str) -> None:
-    text = f"{start}1 b"
+STARTS = ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "=cmd|' /C calc'!A0", '=HYPERLINK("http://x")']
+
+
+def exports(text: str) -> dict[str, str]:
+    """Every CSV that a visitor can take home, of data in which each text is that one."""
     column = Column(
         name=f"file:{text}",
         label=text,
@@ -90,11 +109,46 @@ def test_no_exported_cell_is_a_formula(start: str) -> None:
         f1=np.array([1.0]),
         kind=np.array([0], dtype=np.int8),
     )
+    named = replace(column, name=text)
     example = Example(text, text, text, text, (Answer(text, 0),))
-    rows = list(csv.reader(io.StringIO(as_csv(Table((example,), (column,)), [0]), newline="")))
-    cells = [cell for row in rows for cell in row]
-    assert sum(text in cell for cell in cells) >= 6
-    assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))] == []
+    answer = VariantAnswer(
+        text, text, Prediction(text, (Candidate(text, 0, len(text), 1.0, 0.5),), 0.0, 1), problem=text
+    )
+    run = Run(1, text, text, "", text, Comparison(text, text, (answer,)), (Answer(text, 0),), False, text)
+    part = {"kind": "article", "name": text, "questions": 3, "exact_match": 50.0, "f1": 66.6}
+    scores = measured.metrics(dataset=Dataset(text, "f" * 64, 3), slices=(part,))
+    overview = Overview(text, Path(text), (Measured(text, text, Path(text), scores, None, None),), None, None, ())
+    return {
+        "the error inspection": as_csv(Table((example,), (column,)), [0]),
+        "the batch": batch_export.csv_file(Result(Table((example,), (named,)), 1, ())).decode("utf-8-sig"),
+        "what a batch cannot use": batch_export.problems_csv([Problem(text, text)]),
+        "the history": history.as_csv([run]),
+        "the scores": metrics_table.scores_csv(overview),
+        "the slices": metrics_table.slices_csv(overview),
+    }
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_no_cell_of_any_export_is_a_formula(start: str) -> None:
+    text = f"{start}1 b"
+    for what, written in exports(text).items():
+        cells = [cell for row in csv.reader(io.StringIO(written, newline="")) for cell in row]
+        assert sum(text in cell for cell in cells) >= 2, what
+        assert [cell for cell in cells if cell.startswith(tuple("=+-@\t\r\n＝＋－＠"))] == [], what
+
+
+def test_every_csv_of_the_page_is_among_them() -> None:
+    """Whoever writes another one has to add it there."""
+    makers = {
+        f"{path.stem}.{name}"
+        for path in (ROOT / "qa_compare").glob("*.py")
+        for name in re.findall(r"^def (\w*csv\w*)\(", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    private = {"batch_export._csv", "metrics_table._csv_row", "readers._read_csv", "tables.csv_text"}
+    assert makers - private == {
+        "rows_export.as_csv", "batch_export.csv_file", "batch_export.problems_csv", "history.as_csv",
+        "metrics_table.scores_csv", "metrics_table.slices_csv",
+    }  # fmt: skip
 
 
 def squad(evil: str) -> bytes:
@@ -104,59 +158,147 @@ def squad(evil: str) -> bytes:
     return json.dumps({"data": [{"title": evil, "paragraphs": [{"context": passage, "qas": [asked]}]}]}).encode()
 
 
+EVERYTHING = " ".join(EVIL)
+IMAGE = "<img src=x onerror=window.ran=1>"  # the longest that a file's or a folder's name can be, and still runs
+# elements that a text of ours has become: handlers, addresses and frames that this page has none of
+BECOME = """() => [...document.querySelectorAll('*')].filter(element =>
+    [...element.attributes].some(({name, value}) => name === 'srcdoc'
+        || (name.startsWith('on') && value.includes('window.ran'))
+        || (/^(xlink:)?(href|src)$/.test(name) && /^\\s*javascript:|^x$|example\\.org/i.test(value)))
+).map(element => element.outerHTML.slice(0, 300))"""
+
+
 def expect_harmless(page: Page) -> None:
     assert page.evaluate("window.ran") is None
-    added = "#answers, #verdict, #status, #errors-note, #errors-table, #errors-detail, #errors-outcomes"
-    assert page.locator(added).locator("script, img, iframe, a[href^=javascript], link, base, svg[onload]").count() == 0
+    assert page.evaluate(BECOME) == []
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Adapters whose every text is script: labels, names of data and slices, settings of runs, and what is wrong."""
+    adapters = tmp_path_factory.mktemp("hostile")
+    for seed, name in enumerate(shown.F1):
+        measured.variant(adapters, name, seed=seed)
+    root = shown.write_all(adapters)
+    parts = tuple({"kind": "article", "name": one, "questions": 9, "exact_match": 50.0, "f1": 66.6} for one in EVIL)
+    for number, (name, f1) in enumerate(shown.F1.items()):
+        described = json.loads((root / name / "variant.json").read_text())
+        write_json(
+            root / name / "variant.json", {**described, "label": EVIL[number] + EVERYTHING, "method": EVERYTHING}
+        )
+        data = Dataset(EVERYTHING, "f" * 64, shown.QUESTIONS)
+        write_metrics(root / name / "metrics.json", shown.metrics(f1, dataset=data, slices=parts))
+        shown.write_run(
+            root / name, hyperparameters={EVERYTHING: name + EVERYTHING}, stopped=EVERYTHING, device=EVIL[0]
+        )
+    (root / IMAGE).mkdir()
+    broken = {**described, "virtual_positions": EVIL[1]}
+    write_json(root / IMAGE / "variant.json", broken)
+    (root / f"{IMAGE}2").mkdir()
+    (root / f"{IMAGE}2" / "variant.json").write_text("{")
+    return adapters
+
+
+@pytest.fixture(scope="module")
+def served(hostile: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The page over those adapters."""
+    weights = tmp_path_factory.mktemp("weights")
+    measured.backbone(weights)
+    engine = Engine(str(weights / "river-bert"), adapters=hostile, precision="fp32")
+    assert engine.located
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+        service = Service({"river-bert": engine}, "river-bert")
+        page = serve(service, host=HOST, port=free_port(), chosen=Settings(), wait=False)
+        yield page.local_url
+        page.close(verbose=False)
+
+
+def brought(name: str, content: bytes) -> Any:
+    return {"name": name, "mimeType": "application/json", "buffer": content}
 
 
 @pytest.mark.browser
 def test_no_text_in_any_place_runs_or_asks_another_host(open_page: OpenPage, served: str) -> None:
-    """As passage, question, article, id, gold answer, file name, predictions and link: in Compare and in the errors."""
+    """As passage, question, article, id, gold answer, file name, predictions and link; as a variant's label and error,
+    and in what was measured of it: on every tab."""
     expect.set_options(timeout=60_000)
     page = open_page()
     expect(page.locator(".card mark.predicted").first).to_be_visible()
-    everything = " ".join(EVIL)
-    page.get_by_role("textbox", name="Passage", exact=True).fill(f"{everything} is in Paris.")
-    page.get_by_role("textbox", name="Your question").fill(f"Where is {everything}?")
+    expect(page.locator(".card").first).to_contain_text("<script>window.ran = 1</script>")  # its label
+    page.get_by_role("textbox", name="Passage", exact=True).fill(f"{EVERYTHING} is in Paris.")
+    page.get_by_role("textbox", name="Your question").fill(f"Where is {EVERYTHING}?")
     page.get_by_role("button", name="Compare answers").click()
     expect(page.locator(".card .passage").first).to_contain_text("<script>window.ran = 1</script>")
     expect(page.locator(".pending")).to_have_count(0)
+    page.locator("#tools .label-wrap").filter(has_text="History").click()
+    expect(page.locator(".runs tbody tr").first).to_contain_text("<script>")
     expect_harmless(page)
 
-    name = "<img src=x onerror=window.ran=1>.json"
-    file = {"name": name, "mimeType": "application/json", "buffer": squad(everything)}
-    page.locator("#choose input[type=file]").set_input_files(file)
+    page.locator("#choose input[type=file]").set_input_files(brought(f"{IMAGE}.json", squad(EVERYTHING)))
     expect(page.locator("#status")).to_contain_text("1 question in 1 article")
     expect(page.locator(".card .passage").first).to_contain_text("flows to the sea")
     expect(page.locator(".pending")).to_have_count(0)
     page.get_by_role("combobox", name="Article", exact=True).click()
     page.keyboard.press("Escape")
+    page.locator("#choose input[type=file]").set_input_files(brought(f"{IMAGE}.json", EVERYTHING.encode()))
+    expect(page.locator("#status [role=alert]")).to_contain_text("onerror")
+    expect_harmless(page)
+
+    page.get_by_role("tab", name="Metrics").click()
+    expect(page.locator("#scores tbody")).to_contain_text("<script>")
+    page.get_by_text("article", exact=True).click()
+    expect(page.locator("#slices tbody")).to_contain_text("<iframe")
+    expect(page.locator("#pairs li").first).to_contain_text("<script>")
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+    expect_harmless(page)
+    page.get_by_role("tab", name="Training curves").click()
+    expect(page.locator("#curve-figures .js-plotly-plot .main-svg").first).to_be_visible()
     expect_harmless(page)
 
     page.get_by_role("tab", name="Error inspection").click()
-    page.locator("#errors-choose input[type=file]").first.set_input_files(file)
+    page.locator("#errors-choose input[type=file]").first.set_input_files(brought(f"{IMAGE}.json", squad(EVERYTHING)))
     expect(page.locator("#errors-count")).to_have_text("1 of 1 questions")
-    predictions = {
-        "name": name,
-        "mimeType": "application/json",
-        "buffer": json.dumps({everything: everything}).encode(),
-    }
-    page.locator("#errors-choose input[type=file]").nth(1).set_input_files(predictions)
-    expect(page.locator(".questions thead")).to_contain_text("onerror")
-    page.locator(".questions tbody button").first.click()
-    expect(page.locator(".chosen h2")).to_contain_text("<script>")
-    page.get_by_label("Text in question, passage or answers").fill(everything)
+    answers = json.dumps({EVERYTHING: EVERYTHING}).encode()
+    page.locator("#errors-choose input[type=file]").nth(1).set_input_files(brought(f"{IMAGE}.json", answers))
+    expect(page.locator("#errors-table .questions thead")).to_contain_text("onerror")
+    page.locator("#errors-table .questions tbody button").first.click()
+    expect(page.locator(".chosen h2").first).to_contain_text("<script>")
+    page.get_by_label("Text in question, passage or answers").fill(EVERYTHING)
     expect(page.locator("#errors-count")).to_have_text("1 of 1 questions")
     expect_harmless(page)
 
-    link = "&".join(
-        f"{name}={quote(everything)}" for name in ("passage", "question", "backbone", "variants", "tab", "q")
-    )
-    page.goto(f"{served}?{link}")
-    expect(page.locator(".card .passage").first).to_be_visible()
-    expect(page.locator(".pending")).to_have_count(0)
+    page.get_by_role("tab", name="Batch", exact=True).click()
+    rows = json.loads(squad(EVERYTHING))
+    rows["data"][0]["paragraphs"][0]["qas"] *= 2  # the second has an id that was there
+    page.locator("#batch-choose input[type=file]").set_input_files(brought(f"{IMAGE}.json", json.dumps(rows).encode()))
+    expect(page.locator(".problems tbody tr")).to_have_count(1)
+    page.get_by_role("checkbox", name="Leave these rows out").check()
+    page.locator("#batch-buttons").get_by_role("button", name="Run").click()
+    expect(page.locator("#batch-state")).to_contain_text("Done in")
+    page.locator("#batch-answers tbody button").first.click()
+    expect(page.locator("#batch-question")).to_contain_text("<script>")
     expect_harmless(page)
+
+    names = ("passage", "question", "backbone", "variants", "tab", "q")
+    texts = {**dict.fromkeys(names, EVERYTHING), "backbone": "river-bert", "variants": f"base,{IMAGE},{IMAGE}2"}
+    evil = quote(EVERYTHING)
+    for query in (
+        urlencode(texts),
+        "&".join(f"{name}={evil}" for name in names),
+        f"source={evil}&id={evil}",
+        f"source=sample&id={evil}",
+        f"variants=base,{evil}",
+    ):
+        page.goto(f"{served}?{query}")
+        expect(page.locator(".card .passage").first).to_be_visible()
+        expect(page.locator(".pending")).to_have_count(0)
+        if query.startswith("passage=") and IMAGE[:4] in texts["variants"] and "river-bert" in query:
+            expect(page.locator(".card").nth(1)).to_contain_text("virtual_positions")
+            expect(page.locator(".card").nth(1)).to_contain_text("onerror")
+        else:
+            expect(page.locator("#status [role=alert]")).to_contain_text("This link cannot be opened")
+        expect_harmless(page)
 
 
 @pytest.mark.browser
@@ -168,8 +310,10 @@ def test_the_page_keeps_nothing_of_its_visitors_in_the_browser(open_page: OpenPa
     page.get_by_role("textbox", name="Your question").fill("What is secret?")
     page.get_by_role("button", name="Compare answers").click()
     expect(page.locator(".card .passage").first).to_have_text("My own secret passage about Paris.")
-    stored = page.evaluate(
-        "JSON.stringify([Object.entries(localStorage), Object.entries(sessionStorage), document.cookie])"
-    )
-    assert "secret" not in stored
+    assert page.context.cookies() == []
+    assert page.context.storage_state()["origins"] == []
+    for store in ("localStorage", "sessionStorage"):
+        assert page.evaluate(f"Object.entries({store})") == []
+    assert page.evaluate("document.cookie") == ""
     assert page.evaluate("indexedDB.databases().then(found => found.length)") == 0
+    assert page.evaluate("caches.keys().then(found => found.length)") == 0

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from qa_compare import variants
 from qa_compare.backbones import Backbone, Weights
 from qa_compare.cards import write_card
-from qa_compare.files import read_json, sha256, write_json
+from qa_compare.files import read_json, sha256, synced, write_json
 from qa_compare.modeling import QAPeftModel
 from qa_compare.runs import RUN
 from qa_compare.versions import versions
@@ -109,6 +109,8 @@ def save(
     with whole(beside):
         beside.mkdir(parents=True)
         names = _write_weights(model, beside, keep)
+        for name in names:
+            synced(beside / name)
     for name in names:
         (beside / name).replace(output / name)
     shutil.rmtree(beside)

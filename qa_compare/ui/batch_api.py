@@ -12,7 +12,7 @@ from gradio.utils import get_upload_folder
 
 from qa_compare.batch import Answers, Result, check, variants
 from qa_compare.batch_export import as_objects
-from qa_compare.errors import UserError
+from qa_compare.errors import UserError, quoted
 from qa_compare.examples import Example
 from qa_compare.readers import Problem, check_rows
 from qa_compare.service import Service
@@ -65,7 +65,7 @@ def _answered(
     service: Service, examples: tuple[Example, ...], backbone: Any, names: Any, cancelled: Callable[[], bool]
 ) -> dict[str, Any]:
     if not isinstance(backbone, str) or (backbone and backbone not in service.engines):
-        raise UserError(f"unknown backbone {backbone!r}: there are {', '.join(service.engines)}")
+        raise UserError(f"unknown backbone {quoted(backbone)}: there are {', '.join(service.engines)}")
     if names is not None and not (isinstance(names, list) and all(isinstance(one, str) for one in names)):
         raise UserError("variants are a list of names")
     name = backbone or service.backbone

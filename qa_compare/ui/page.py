@@ -52,7 +52,8 @@ def build_page(service: Service, inspector: Inspector | None = None) -> gr.Block
         api(compare_api.endpoint(service), api_name="compare", concurrency_id="models", concurrency_limit=1)
         api(errors_api.endpoint(inspector), api_name="errors", **LOOKS)
         api(batch_api.endpoint(page, service), api_name="predict_batch", **REQUESTS)
-    return page.queue(max_size=MAX_QUEUE)
+    # nobody goes past the queue: a direct call would take no turn
+    return page.queue(max_size=MAX_QUEUE, api_open=False)
 
 
 def launch_options() -> dict[str, Any]:
