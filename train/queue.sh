@@ -61,7 +61,7 @@ stage minilm-l6-qa/prompt-tuning train.prompt_tuning "${wiki[@]}" --answers samp
 stage minilm-l6-qa/head          train.base --head-only "${wiki[@]}" --answers sampled --epochs 8 --learning-rate 3e-4
 stage minilm-l6/base             train.base --head-only "${all[@]}" --epochs 2
 stage minilm-l6/lora             train.lora "${wiki[@]}" --answers sampled --epochs 3 --learning-rate 7e-4 --alpha 64 --init-from "$ADAPTERS/minilm-l6-qa/base"
-stage minilm-l6/prompt-tuning    train.prompt_tuning "${all[@]}" --epochs 1.5 --learning-rate 1e-2 --head-learning-rate 1e-3
+stage minilm-l6/prompt-tuning    train.prompt_tuning "${wiki[@]}" --answers sampled --virtual-tokens 50 --epochs 3 --learning-rate 3e-2 --head-learning-rate 3e-3
 run ablation          train.ablation "${wiki[@]}" "${scored[@]}"
 run sample-efficiency train.sample_efficiency "${wiki[@]}" "${scored[@]}"
 stage minilm-l6-qa/full          train.full "${wiki[@]}" --answers sampled --epochs 3
