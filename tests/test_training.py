@@ -57,10 +57,10 @@ def test_the_log_holds_loss_and_validation_scores_by_step(train):
     assert [event.step for event in events] == sorted(event.step for event in events)
     assert any(event.loss is not None and event.learning_rate is not None for event in events)
     evaluations = [event for event in events if event.eval_loss is not None]
-    assert evaluations[0]["step"] == 0
+    assert evaluations[0].step == 0
     assert all(None not in (event.eval_exact_match, event.eval_f1) for event in evaluations)
     best = min(evaluations[1:], key=lambda event: event.eval_loss)
-    assert read(folder / "run.json")["best_step"] == best["step"]
+    assert read(folder / "run.json")["best_step"] == best.step
 
 
 def test_training_lowers_the_loss_of_what_it_is_trained_on(train):
