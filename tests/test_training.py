@@ -10,7 +10,7 @@ import pytest
 
 from qa_compare import backbones
 from qa_compare.engine import Engine
-from qa_compare.examples import to_squad
+from qa_compare.examples import Answer, Example, to_squad
 from qa_compare.files import sha256, write_json
 from qa_compare.runs import read_log
 from qa_compare.scoring import score
@@ -201,15 +201,28 @@ def test_a_broken_row_is_refused_before_training_with_file_row_and_reason(train,
 
 def test_the_evaluation_scores_each_questions_own_windows(train, tmp_path):
     """Grouping by length shuffles; the scores in the log must be those that the finished variant has."""
+    held = [further(one, number) for number, one in enumerate(tiny.examples(16)[12:])]
+    write_json(tmp_path / "validation.json", to_squad(held))
     folder = train(lora.METHOD, "--epochs", "30", "--learning-rate", "0.01", "--patience", "99")
     engine = Engine(str(tmp_path / "checkpoint"), adapters=tmp_path / "adapters", precision="fp32")
-    held = tiny.examples(16)[12:]
     answers = {one.id: one.answer for one in engine.predict(held, "lora")}
     run = read(folder / "run.json")
     events = read_log(folder)
     logged = next(event.eval_f1 for event in events if event.step == run["best_step"] and event.eval_f1 is not None)
     assert logged == pytest.approx(100 * score(answers, held).f1.mean())
     assert logged > 0
+
+
+def further(example: Example, number: int) -> Example:
+    """The question with its answer at another place than the others have it."""
+    more = "north and sea " * 3 * number
+    return Example(
+        example.id,
+        example.title,
+        more + example.passage,
+        example.question,
+        tuple(Answer(one.text, len(more) + one.start) for one in example.answers),
+    )
 
 
 def test_batches_are_of_like_length_whole_and_the_same_for_seed_and_epoch():
