@@ -55,9 +55,11 @@ class Paced(TrainerCallback):
         self.other, self.steps, self.windows = other, steps, windows
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Trainer has built what it needs: now the first word is waited for."""
         self._wait(control)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """An optimiser step is done."""
         if state.global_step % self.steps == 0:
             self.other.send(self.steps * self.windows / (time.perf_counter() - self.begin))
             self._wait(control)

@@ -23,12 +23,14 @@ class AnswerCache(Generic[Value]):
         return len(self._values)
 
     def get(self, key: Key) -> Value | None:
+        """The value that was put under the key, which is now the one used last; None where there is none."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
             return self._values.get(key)
 
     def put(self, key: Key, value: Value) -> None:
+        """Keep a value, and forget the one longest unused where it is one too many."""
         with self._lock:
             self._values[key] = value
             self._values.move_to_end(key)

@@ -73,10 +73,12 @@ class Result:
 
     @property
     def done(self) -> int:
+        """How many questions all of the variants have answered."""
         return len(self.table.examples)
 
     @property
     def partial(self) -> bool:
+        """Whether the run was cut."""
         return self.done < self.asked
 
     @cached_property

@@ -21,6 +21,7 @@ class VariantAnswer:
 
     @property
     def answer(self) -> str:
+        """The best answer; "" where there is none."""
         return self.prediction.answer if self.prediction else ""
 
 

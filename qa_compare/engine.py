@@ -63,6 +63,7 @@ class Engine(Models):
         self._turns = Turns(self._forward, **self._limits)
 
     def encode(self, examples: Sequence[Example]) -> list[Encoded]:
+        """The examples' windows, which every variant of the backbone reads."""
         with self._lock:
             return encode(examples, self.tokenizer, max_length=self.max_length)
 

@@ -50,6 +50,7 @@ class Run:
 
     @property
     def variants(self) -> tuple[str, ...]:
+        """The names of those that answered, in the order of their cards."""
         return tuple(one.variant for one in self.comparison.answers)
 
 

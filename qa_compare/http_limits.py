@@ -34,6 +34,7 @@ class Limits:
         self.busy = busy
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """One exchange, as ASGI has it."""
         if scope["type"] != "http" or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return

@@ -27,6 +27,7 @@ class Slice:
 
     @property
     def gap(self) -> float:
+        """The largest difference between two variants, in points of percent."""
         return max(self.f1.values()) - min(self.f1.values())
 
 

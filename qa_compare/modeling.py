@@ -56,6 +56,7 @@ class QAPeftModel(PeftModelForQuestionAnswering):
 
     @property
     def virtual_tokens(self) -> int:
+        """How many a prompt or a prefix has; 0 for other adapters."""
         config = self.active_peft_config
         return int(config.num_virtual_tokens) if config.is_prompt_learning else 0
 
@@ -68,6 +69,7 @@ class QAPeftModel(PeftModelForQuestionAnswering):
         end_positions: Tensor | None = None,
         **kwargs: Any,
     ) -> QuestionAnsweringModelOutput:
+        """All inputs are B x L, the labels (positions in `input_ids`) of length B; with these, `loss` is there."""
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         inputs: Inputs = {
@@ -121,6 +123,7 @@ class Fp32Linear(nn.Linear):
     """A head that computes in fp32 also under bfloat16 autocast: in bfloat16 the logits of neighbouring spans tie."""
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """B x L x hidden of any kind -> B x L x 2 in fp32."""
         with torch.autocast(hidden.device.type, enabled=False):
             return super().forward(hidden.float())
 

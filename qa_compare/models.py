@@ -66,10 +66,12 @@ class Models:
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The checkpoint's."""
         return backbones.load_tokenizer(self.located)
 
     @cached_property
     def base(self) -> BertForQuestionAnswering:
+        """The base's model. Raises UserError where it is missing or damaged."""
         model = loading.load_base(self.source, self.located, self.adapters)
         return self._placed(model)
 
@@ -93,6 +95,7 @@ class Models:
 
     @cached_property
     def max_length(self) -> int:
+        """Tokens of a window: 384, or what the encoder has positions for."""
         return min(MAX_LENGTH, backbones.positions(self.located))
 
     def variant(self, name: str) -> Variant:

@@ -36,8 +36,10 @@ class Prediction:
 
     @property
     def answer(self) -> str:
+        """The best answer; "" where there is none."""
         return self.candidates[0].text if self.candidates else ""
 
     @property
     def confidence(self) -> float:
+        """The best answer's; 0 where there is none."""
         return self.candidates[0].confidence if self.candidates else 0.0

@@ -26,6 +26,7 @@ class Team:
 
     @property
     def main(self) -> bool:
+        """Whether this is the process that prints and writes."""
         return self.index == 0
 
     def gather(self, items: list[Item]) -> list[Item]:

@@ -33,6 +33,7 @@ class Questions:
 
     @cached_property
     def by_id(self) -> dict[str, Example]:
+        """The questions by their ids."""
         return {example.id: example for example in self.examples}
 
     @cached_property
@@ -45,6 +46,7 @@ class Questions:
 
     @cached_property
     def fingerprint(self) -> str:
+        """As `examples.fingerprint`."""
         return fingerprint(self.examples)
 
     def gold(self, identifier: str | None, passage: str, question: str) -> tuple[Answer, ...]:

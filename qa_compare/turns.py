@@ -32,6 +32,7 @@ class Turns:
         self._changing, self._turn = threading.Lock(), threading.Lock()
 
     def __call__(self, variant: str, windows: Sequence[Window]) -> list[Pair]:
+        """The windows' start and end logits, in their order. Raises what `forward` raises, for each that it served."""
         mine = _Request(variant, windows)
         with self._changing:
             self._waiting.append(mine)

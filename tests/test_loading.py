@@ -84,6 +84,7 @@ def test_a_saved_variant_gives_the_logits_it_had(house, batch, name):
     base = load_base(backbone, backbones.locate(backbone), adapters)
     found = apply(next(one for one in discover(*house) if one.name == name), base)
     torch.testing.assert_close(starts(found, batch), starts(adapted(name), batch), atol=1e-4, rtol=1e-4)
+    assert isinstance(found, QAPeftModel) == (name == "prompt-tuning")  # LoRA is merged, and costs what the base does
 
 
 def test_the_head_variant_changes_only_the_head(house, batch):

@@ -164,6 +164,8 @@ def test_the_csv_of_slices_has_every_kind(adapters: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(slices_csv(overview(RIVER, adapters)))))
     assert {row["kind"] for row in rows} == {"question word", "article"}
     assert len(rows) == 3 * 5
+    assert [row["slice"] for row in rows[:4]] == ["who", "why", "when", "Super_Bowl_50"]
+    assert (rows[0]["variant"], float(rows[0]["f1"]), int(rows[0]["questions"])) == ("base", 67.5, 40)
 
 
 def test_an_experiment_without_results_is_none(tmp_path: Path) -> None:

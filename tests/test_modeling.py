@@ -89,6 +89,9 @@ def test_a_prompts_loss_is_the_cross_entropy_at_the_shifted_positions(batch):
         cross_entropy(whole["logits"][..., column], labels + VIRTUAL) for column, labels in enumerate((starts, ends))
     ]
     torch.testing.assert_close(loss, (by_hand[0] + by_hand[1]) / 2)
+    output = model(**batch)
+    assert torch.equal(output.start_logits, whole["logits"][:, VIRTUAL:, 0])
+    assert torch.equal(output.end_logits, whole["logits"][:, VIRTUAL:, 1])
     off = [cross_entropy(whole["logits"][..., column], labels) for column, labels in enumerate((starts, ends))]
     assert not torch.isclose(loss, (off[0] + off[1]) / 2)
 
@@ -133,14 +136,18 @@ def test_a_prompt_that_does_not_fit_the_position_table_is_refused():
         model(input_ids=torch.full((1, table - VIRTUAL + 1), 7))
 
 
-@pytest.mark.parametrize("config", [lora, ia3])
+def lora_with_bias() -> LoraConfig:
+    return LoraConfig(task_type="QUESTION_ANS", r=4, target_modules=["query"], init_lora_weights=False, lora_bias=True)
+
+
+@pytest.mark.parametrize("config", [lora, lora_with_bias, ia3])
 def test_a_merged_adapter_equals_the_unmerged_one_and_leaves_the_shared_base_alone(config, batch):
     base = tiny.model()
     before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
     model = QAPeftModel(share(base), config())
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if "ia3" in name or "qa_outputs.modules_to_save" in name:
+            if "ia3" in name or "qa_outputs.modules_to_save" in name or ("lora_B" in name and name.endswith("bias")):
                 parameter.add_(torch.randn_like(parameter))
     unmerged = logits(model, batch)
     merged = merge(model)

@@ -5,25 +5,20 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import sys
 
 import pytest
 
 from qa_compare import backbones
 from qa_compare.engine import Engine
-from qa_compare.errors import UserError
 from qa_compare.examples import Answer, Example, to_squad
-from qa_compare.features import encode
 from qa_compare.files import sha256, write_json
-from qa_compare.readers import read_examples
 from qa_compare.runs import read_log
 from qa_compare.scoring import score
 from tests import tiny, training_fixture
 from tests.training_fixture import read, refused
-from train import base, data, full, ia3, lora, options, prefix_tuning, prompt_tuning
+from train import base, full, ia3, lora, options, prefix_tuning, prompt_tuning
 from train.checkpoints import MANIFEST, Sealed, last_checkpoint
 from train.loop import Method
-from train.split import split_by_article
 from train.trainer import ByLength
 
 files, train = training_fixture.files, training_fixture.train
@@ -57,16 +52,26 @@ def test_the_log_holds_loss_and_validation_scores_by_step(train):
     assert [event.step for event in events] == sorted(event.step for event in events)
     assert any(event.loss is not None and event.learning_rate is not None for event in events)
     evaluations = [event for event in events if event.eval_loss is not None]
-    assert evaluations[0]["step"] == 0
+    assert evaluations[0].step == 0
     assert all(None not in (event.eval_exact_match, event.eval_f1) for event in evaluations)
     best = min(evaluations[1:], key=lambda event: event.eval_loss)
-    assert read(folder / "run.json")["best_step"] == best["step"]
+    assert read(folder / "run.json")["best_step"] == best.step
 
 
 def test_training_lowers_the_loss_of_what_it_is_trained_on(train):
     folder = train(lora.METHOD, "--epochs", "20", "--learning-rate", "0.01", "--patience", "50")
     losses = [event.loss for event in read_log(folder) if event.loss is not None]
     assert losses[-1] < losses[0] / 2
+
+
+def test_training_stops_when_the_loss_on_held_out_passages_no_longer_falls_and_keeps_the_best(train):
+    folder = train(lora.METHOD, "--epochs", "60", "--learning-rate", "0.1", "--patience", "2")
+    run = read(folder / "run.json")
+    losses = [event.eval_loss for event in read_log(folder) if event.eval_loss is not None]
+    assert run["stopped"] == "early: no lower evaluation loss"
+    assert len(losses) < 60
+    assert min(losses) == losses[-3] == pytest.approx(run["best_eval_loss"])
+    assert run["best_step"] < run["steps"]
 
 
 def test_full_fine_tuning_keeps_its_record_and_not_its_weights(train, tmp_path):
@@ -194,47 +199,25 @@ def test_a_broken_row_is_refused_before_training_with_file_row_and_reason(train,
     assert not (tmp_path / "adapters" / "checkpoint" / "lora").exists()
 
 
-def sentence(number: int, passage: str) -> Example:
-    return Example(f"s{number}", "Sentences", passage, "Where?", (Answer(passage[:3], 0),))
-
-
-def test_training_passages_that_stand_in_a_held_out_passage_are_refused_by_name_or_dropped():
-    held = [sentence(0, "The Nile is long. The  Rhine is shorter. The Elbe is there.")]
-    train = [sentence(1, "the rhine is shorter."), sentence(2, "The Danube is longer.")]
-    with pytest.raises(UserError, match=r"1 training passage\(s\) also stand .* 's1' \('Sentences'\)"):
-        data.without_leaks(train, held, drop=False)
-    assert data.without_leaks(train, held, drop=True) == train[1:]
-
-
-def test_a_split_by_passage_shares_none_and_one_by_article_shares_no_article():
-    examples = [example for example in tiny.examples(20) for _ in range(3)]
-    train, held = data.split_by_passage(examples, 0.2)
-    assert 6 <= len(held) <= 18
-    assert {one.passage for one in train}.isdisjoint(one.passage for one in held)
-    train, held = split_by_article(examples, 0.2, seed=0)
-    assert len(held) == 12
-    assert {one.title for one in train}.isdisjoint(one.title for one in held)
-
-
-def test_a_passage_is_held_out_whatever_else_is_trained_on():
-    some, more = tiny.examples(40)[:20], tiny.examples(40)
-    _, held = data.split_by_passage(some, 0.2)
-    _, held_of_more = data.split_by_passage(more, 0.2)
-    assert held == [one for one in held_of_more if one in some]
-    assert len(held_of_more) > len(held) > 0
-
-
 def test_the_evaluation_scores_each_questions_own_windows(train, tmp_path):
     """Grouping by length shuffles; the scores in the log must be those that the finished variant has."""
+    held = [further(one, number) for number, one in enumerate(tiny.examples(16)[12:])]
+    write_json(tmp_path / "validation.json", to_squad(held))
     folder = train(lora.METHOD, "--epochs", "30", "--learning-rate", "0.01", "--patience", "99")
     engine = Engine(str(tmp_path / "checkpoint"), adapters=tmp_path / "adapters", precision="fp32")
-    held = tiny.examples(16)[12:]
     answers = {one.id: one.answer for one in engine.predict(held, "lora")}
     run = read(folder / "run.json")
     events = read_log(folder)
     logged = next(event.eval_f1 for event in events if event.step == run["best_step"] and event.eval_f1 is not None)
     assert logged == pytest.approx(100 * score(answers, held).f1.mean())
     assert logged > 0
+
+
+def further(example: Example, number: int) -> Example:
+    """The question with its answer at another place than the others have it."""
+    before, after = "north and sea " * number, " north and sea" * (3 - number)  # as long as the others
+    golds = tuple(Answer(one.text, len(before) + one.start) for one in example.answers)
+    return Example(example.id, example.title, before + example.passage + after, example.question, golds)
 
 
 def test_batches_are_of_like_length_whole_and_the_same_for_seed_and_epoch():
@@ -249,15 +232,6 @@ def test_batches_are_of_like_length_whole_and_the_same_for_seed_and_epoch():
     assert sum(spread) / len(spread) < 15
     sampler.set_epoch(1)
     assert list(sampler) != rows
-
-
-def test_sampled_answers_use_every_gold_answer_and_first_only_the_first():
-    passage = "The river flows to sea 42."
-    golds = (Answer("sea 42", passage.index("sea 42")), Answer("sea", passage.index("sea")))
-    encoded = encode([Example("q", "", passage, "where", golds)], tiny.tokenizer())
-    sampled, first = data.WindowDataset(encoded, sampled=True), data.WindowDataset(encoded)
-    assert len({sampled[0]["end"] for _ in range(50)}) == 2
-    assert len({first[0]["end"] for _ in range(50)}) == 1
 
 
 def test_the_report_preset_gives_the_reports_values_and_given_options_win():
@@ -291,16 +265,4 @@ def test_gradients_do_not_grow_with_accumulation(train):
     norms = [
         [event.grad_norm for event in read_log(folder) if event.grad_norm is not None] for folder in (aside, parts)
     ]
-    assert norms[0][0] == pytest.approx(norms[1][0], rel=0.5)
-
-
-def test_the_files_of_a_split_are_read_back(files, tmp_path, monkeypatch, capsys):
-    from train import split
-
-    monkeypatch.setattr(
-        sys, "argv", ["split", str(files[0]), "--fraction", "0.25", "--output", str(tmp_path / "split")]
-    )
-    split.main()
-    held = read_examples(tmp_path / "split" / "train-validation.json")
-    assert len(held) == 3
-    assert "3 questions" in capsys.readouterr().out
+    assert norms[1][0] == pytest.approx(norms[0][0], rel=0.5)

@@ -23,6 +23,7 @@ class Sealed(TrainerCallback):
     """Writes the hashes of a checkpoint's files into it, last, so that a half-written or foreign one is told apart."""
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Seal the checkpoint that Trainer has just written. Raises UserError where there is no room."""
         PartialState().wait_for_everyone()  # every process writes the state of its random numbers
         if state.is_world_process_zero:
             folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"

@@ -162,6 +162,7 @@ class Collator:
     length: int | None = None
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """The batch of these rows."""
         batch = pad([row["window"] for row in rows], self.pad_token_id, self.length)
         for name, key in (("start_positions", "start"), ("end_positions", "end")):
             batch[name] = torch.from_numpy(np.array([row[key] for row in rows], dtype=np.int64))

@@ -137,6 +137,7 @@ class Experiment:
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The backbone's."""
         return backbones.load_tokenizer(self.weights)
 
     def model(self, trained: Trained | None) -> QAModel:

@@ -42,11 +42,13 @@ class Log(TrainerCallback):
 
     @property
     def seconds(self) -> float:
+        """Of training, those before a resume and those of the run that was continued counted in."""
         return self.before + time.perf_counter() - self.begin
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any
     ) -> None:
+        """Append what Trainer says. Raises UserError for a loss that is not a number."""
         event = {key: logs[key] for key in self.KEYS if key in (logs or {})}
         for key in ("loss", "eval_loss"):
             if not math.isfinite(event.get(key, 0.0)):

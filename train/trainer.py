@@ -79,6 +79,7 @@ class QATrainer(Trainer):
             super()._save_checkpoint(model, trial)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """AdamW with a learning rate for the head and one for all else that is trained."""
         if self.optimizer is None:
             head: list[nn.Parameter] = []
             other: list[nn.Parameter] = []
@@ -100,6 +101,7 @@ class SpanMetrics:
         self.dataset = dataset
 
     def __call__(self, output: EvalPrediction) -> dict[str, float]:
+        """`exact_match` and `f1` of Trainer's predictions, whose rows are those of the dataset."""
         starts, ends = cast("tuple[np.ndarray, np.ndarray]", output.predictions)
         logits: list[dict[int, tuple[np.ndarray, np.ndarray]]] = [{} for _ in self.dataset.encoded]
         for row, (index, window, _) in enumerate(self.dataset.rows):
