@@ -19,10 +19,10 @@ from qa_compare.service import SAMPLE
 from qa_compare.slices import ANSWER_LENGTHS, PASSAGE_LENGTHS, QUESTION_WORDS
 from qa_compare.ui import compare, compare_open, downloads, errors_view, scripts, states
 from qa_compare.ui import errors_handlers as handlers
+from qa_compare.ui.parts import PRIVATE, html
 from qa_compare.ui.stopping import ANSWERS, FEW, Tasks
 
-_PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-_QUICK: dict[str, Any] = {**_PRIVATE, "concurrency_id": "errors", "concurrency_limit": 4}
+_QUICK: dict[str, Any] = {**PRIVATE, "concurrency_id": "errors", "concurrency_limit": 4}
 _SURE = [("Any", 0.0), *((f"At least {share:.0%} sure", share) for share in (0.5, 0.7, 0.8, 0.9, 0.95, 0.99))]
 Components = list[Any]
 
@@ -41,8 +41,8 @@ def build(
     outcomes, filters, clear = _filters()
     count, order, exports = _found()
     file = downloads.hidden("errors-file")
-    table = _html(handlers.OPENING, "errors-table", scripts.PICK)
-    detail = _html(handlers.NO_QUESTION, "errors-detail", scripts.REVEAL)
+    table = html(handlers.OPENING, "errors-table", scripts.PICK)
+    detail = html(handlers.NO_QUESTION, "errors-detail", scripts.REVEAL)
     put = gr.Button("Open in Compare", interactive=False, elem_id="errors-open")
     uploaded, files, trouble, outcome = gr.State(""), gr.State([]), gr.State(""), gr.State("")
     place = [gr.State(0), gr.State("")]
@@ -50,21 +50,21 @@ def build(
     asked = [backbone, source, uploaded, variants, files]
     shown = [outcomes, count, table, detail, put]
     parts = _Parts(inspector, asked, outcome, filters, order, place, shown, answering, note, trouble)
-    parts.begin(tab.select(lambda: "", None, trouble, **_PRIVATE))
+    parts.begin(tab.select(lambda: "", None, trouble, **PRIVATE))
     for event in (
-        source.input(lambda: "", None, trouble, **_PRIVATE),
-        variants.input(lambda: "", None, trouble, **_PRIVATE),
-        backbone.input(lambda: ("", gr.update(value=[])), None, [trouble, variants], **_PRIVATE),
-        upload.upload(partial(handlers.open_file, inspector), upload, [trouble, source, uploaded], **_PRIVATE),
-        add.upload(partial(handlers.add_file, inspector), [add, *asked], [trouble, files], **_PRIVATE),
+        source.input(lambda: "", None, trouble, **PRIVATE),
+        variants.input(lambda: "", None, trouble, **PRIVATE),
+        backbone.input(lambda: ("", gr.update(value=[])), None, [trouble, variants], **PRIVATE),
+        upload.upload(partial(handlers.open_file, inspector), upload, [trouble, source, uploaded], **PRIVATE),
+        add.upload(partial(handlers.add_file, inspector), [add, *asked], [trouble, files], **PRIVATE),
     ):
-        parts.begin(event.then(handlers.anew, None, parts.anew, **_PRIVATE))
-    parts.begin(answering[1].click(lambda: "", None, trouble, **_PRIVATE), at_once=False)
-    answering[2].click(_stop(parts.tasks), None, answering[2], queue=False, **_PRIVATE)
+        parts.begin(event.then(handlers.anew, None, parts.anew, **PRIVATE))
+    parts.begin(answering[1].click(lambda: "", None, trouble, **PRIVATE), at_once=False)
+    answering[2].click(_stop(parts.tasks), None, answering[2], queue=False, **PRIVATE)
     page.unload(parts.tasks.left)
     # whoever chooses other questions does not wait for the answers to these, and needs no word about them
     for other in (source.input, variants.input, backbone.input, upload.upload):
-        other(_stop(parts.tasks, quiet=True), None, answering[2], queue=False, **_PRIVATE)
+        other(_stop(parts.tasks, quiet=True), None, answering[2], queue=False, **PRIVATE)
     _wire_filters(parts, clear, exports, file)
     _wire_question(parts, put, [source, uploaded, place[1]], tabs, opened)
 
@@ -100,7 +100,7 @@ class _Parts:
         """Find missing answers, then offer what can be chosen among the columns there are, then show."""
         fill = _answering(self.inspector, self.tasks, at_once)
         turn = FEW if at_once else ANSWERS
-        done = after.then(fill, self.asked, [*self.answering, self.trouble], **_PRIVATE, **turn)
+        done = after.then(fill, self.asked, [*self.answering, self.trouble], **PRIVATE, **turn)
         inputs = [*self.asked, self.trouble, self.order]
         outputs = [self.note, self.asked[3], self.filters[1], self.filters[6], self.order, *self.answering]
         self.show(done.then(partial(handlers.refresh, self.inspector), inputs, outputs, **_QUICK))
@@ -112,23 +112,19 @@ def _wire_filters(parts: _Parts, clear: gr.Button, exports: dict[str, gr.Button]
     # a text that is pasted or filled in is no `input` to Gradio
     for changed in (*(control.input for control in (*choices, parts.order)), text.change):
         changed(show, parts.met, [*parts.shown, *parts.place], trigger_mode="always_last", **_QUICK)
-    parts.show(clear.click(handlers.anew, None, parts.anew, **_PRIVATE))
+    parts.show(clear.click(handlers.anew, None, parts.anew, **PRIVATE))
     for kind, button in exports.items():
-        made = button.click(partial(handlers.export, parts.inspector, kind), parts.met, file, **_PRIVATE)
-        made.then(None, js=downloads.fetch("errors-file"), **_PRIVATE)
+        made = button.click(partial(handlers.export, parts.inspector, kind), parts.met, file, **PRIVATE)
+        made.then(None, js=downloads.fetch("errors-file"), **PRIVATE)
 
 
 def _wire_question(parts: _Parts, put: gr.Button, question: Components, tabs: gr.Tabs, opened: compare.Opened) -> None:
     outcomes, _, table, *_ = parts.shown
     picked = [parts.outcome, *parts.place]
     for one in (outcomes, table):
-        parts.show(one.click(_picked, picked, picked, **_PRIVATE))
-    there = put.click(partial(compare_open.open_elsewhere, parts.inspector.service), question, opened.shown, **_PRIVATE)
-    there.then(lambda: gr.Tabs(selected="compare"), None, tabs, **_PRIVATE).then(**opened.ask)
-
-
-def _html(value: str, name: str, script: str) -> gr.HTML:
-    return gr.HTML(value, elem_id=name, js_on_load=script, apply_default_css=False)
+        parts.show(one.click(_picked, picked, picked, **PRIVATE))
+    there = put.click(partial(compare_open.open_elsewhere, parts.inspector.service), question, opened.shown, **PRIVATE)
+    there.then(lambda: gr.Tabs(selected="compare"), None, tabs, **PRIVATE).then(**opened.ask)
 
 
 def _sources(inspector: Inspector) -> Components:
@@ -138,13 +134,13 @@ def _sources(inspector: Inspector) -> Components:
             upload = gr.UploadButton("Open a file…", scale=0, min_width=120)
             add = gr.UploadButton("Add predictions…", scale=0, min_width=150, file_types=[".json"])
         variants = gr.CheckboxGroup([], label="Columns", visible=False)
-        note = _html("", "errors-note", scripts.SPEAK)
+        note = html("", "errors-note", scripts.SPEAK)
     return [source, upload, add, variants, note]
 
 
 def _answers() -> Components:
     with gr.Row(elem_id="errors-answers"):
-        state = _html(states.told("&nbsp;"), "errors-state", scripts.SPEAK)
+        state = html(states.told("&nbsp;"), "errors-state", scripts.SPEAK)
         answer = gr.Button("Answer them now", scale=0, min_width=160, visible=False)
         cancel = gr.Button("Cancel", scale=0, min_width=96, visible=False)
     return [state, answer, cancel]
@@ -155,7 +151,7 @@ def _filters() -> tuple[gr.HTML, Components, gr.Button]:
         return gr.Dropdown([(first, ""), *((name, name) for name in names)], value="", label=label, filterable=False)
 
     with gr.Row(elem_id="errors-filters"):
-        outcomes = _html(errors_view.no_outcomes(), "errors-outcomes", scripts.PICK)
+        outcomes = html(errors_view.no_outcomes(), "errors-outcomes", scripts.PICK)
         with gr.Column(elem_id="errors-controls"):
             text = gr.Textbox(label="Text in question, passage or answers", placeholder="Any text", max_lines=1)
             filters = [
@@ -173,7 +169,7 @@ def _filters() -> tuple[gr.HTML, Components, gr.Button]:
 
 def _found() -> tuple[gr.HTML, gr.Dropdown, dict[str, gr.Button]]:
     with gr.Row(elem_id="errors-found"):
-        count = _html("", "errors-count", scripts.SPEAK)
+        count = html("", "errors-count", scripts.SPEAK)
         order = gr.Dropdown([("As in the data", "")], value="", label="Sort", filterable=False)
         exports = {kind: gr.Button(f"Export {kind.upper()}", scale=0, min_width=120) for kind in ("csv", "json")}
     return count, order, exports
