@@ -32,7 +32,7 @@ class Table:
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """CSV; None is an empty cell, and no text is a formula. With `\\r\\n` at its ends, either within a text is quoted."""
+    """CSV; None is an empty cell, no text a formula. Lines end in `\\r\\n`: either is quoted within a text then."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")
     for row in (columns, *rows):

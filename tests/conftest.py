@@ -130,7 +130,7 @@ def open_page(served: str, browser: Browser) -> Iterator[OpenPage]:
         if not request.url.startswith((served, "data:", "blob:")):
             problems.append(f"asked for {request.url}")
 
-    def open_(width: int = 1440, theme: str = "light", height: int = 900) -> Page:
+    def open_(width: int = 1440, theme: str = "light", height: int = 900, query: str = "") -> Page:
         context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce")
         contexts.append(context)
         context.set_default_timeout(60_000)
@@ -139,7 +139,7 @@ def open_page(served: str, browser: Browser) -> Iterator[OpenPage]:
         page.on("pageerror", lambda error: problems.append(f"raised {error}"))
         page.on("dialog", lambda dialog: (problems.append(f"opened a dialog: {dialog.message}"), dialog.dismiss()))
         page.on("console", lambda line: problems.append(f"logged {line.text}") if line.type == "error" else None)
-        page.goto(f"{served}?__theme={theme}")
+        page.goto(f"{served}?__theme={theme}&{query}")
         return page
 
     yield open_
