@@ -86,8 +86,9 @@ def serve(service: Service, *, host: str, port: int, chosen: Settings | None = N
 
 def only_uploads(page: gr.Blocks) -> None:
     """Let nobody have this server ask another host: Gradio would fetch a "file" whose path is an address."""
-    for block in page.blocks.values():
-        block.async_move_resource_to_block_cache = _from_disk(block.async_move_resource_to_block_cache)
+    part: Any
+    for part in page.blocks.values():
+        part.async_move_resource_to_block_cache = _from_disk(part.async_move_resource_to_block_cache)
 
 
 def _from_disk(move: Callable[[Any], Awaitable[str | None]]) -> Callable[[Any], Awaitable[str | None]]:
