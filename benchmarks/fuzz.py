@@ -1,7 +1,7 @@
 """Whatever is sent gets a result or a documented error: `python -m benchmarks.fuzz [--seconds 180]`, of `make soak`.
 
 Atheris makes bytes that reach new lines of our readers; where it cannot be installed, Hypothesis makes them, and the
-file says so. Then the suite's property tests try ten times as many cases as usual. The counts go to
+file says so. Then the suite's property tests try three times as many cases as usual. The counts go to
 benchmarks/fuzz.json. Any other outcome ends it with status 1, and shows the case.
 """
 
@@ -25,7 +25,7 @@ from qa_compare.files import write_json
 ROOT = Path(__file__).parent.parent
 OUTPUT = Path(__file__).parent / "fuzz.json"
 PROPERTIES = ("test_any_input", "test_any_request", "test_readers_any_file", "test_links", "test_features")
-TIMES = 10
+TIMES = 3
 FUZZED = ("answer_columns", "decoding", "examples", "features", "files", "links", "readers", "uploads")
 
 
@@ -51,6 +51,7 @@ class Tally:
 
     @property
     def over(self) -> bool:
+        """Whether the time is up."""
         return time.monotonic() > self.until
 
     def write(self) -> None:

@@ -30,6 +30,7 @@ class Gate:
         self.app = app
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """One request, as ASGI has it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

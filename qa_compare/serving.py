@@ -103,9 +103,9 @@ def serve(
 
 def only_uploads(page: gr.Blocks) -> None:
     """Let nobody have this server ask another host: Gradio would fetch a "file" whose path is an address."""
-    for block in page.blocks.values():
-        move = _from_disk(block.async_move_resource_to_block_cache)
-        block.async_move_resource_to_block_cache = move  # type: ignore[method-assign,assignment]
+    part: Any
+    for part in page.blocks.values():
+        part.async_move_resource_to_block_cache = _from_disk(part.async_move_resource_to_block_cache)
 
 
 def _from_disk(move: Callable[[Any], Awaitable[str | None]]) -> Callable[[Any], Awaitable[str | None]]:

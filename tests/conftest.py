@@ -161,7 +161,9 @@ def open_page(served: str, browser: Browser, context: BrowserContext) -> Iterato
         if not request.url.startswith((served, "data:", "blob:")):
             problems.append(f"asked for {request.url}")
 
-    def open_(width: int = 1440, theme: str = "light", height: int = 900, *, anew: bool = False) -> Page:
+    def open_(
+        width: int = 1440, theme: str = "light", height: int = 900, query: str = "", *, anew: bool = False
+    ) -> Page:
         page = browser.new_page(reduced_motion="reduce") if anew else context.new_page()  # as another browser has it
         page.set_default_timeout(60_000)
         pages.append(page)
@@ -170,7 +172,7 @@ def open_page(served: str, browser: Browser, context: BrowserContext) -> Iterato
         page.on("pageerror", lambda error: problems.append(f"raised {error}"))
         page.on("dialog", lambda dialog: (problems.append(f"opened a dialog: {dialog.message}"), dialog.dismiss()))
         page.on("console", lambda line: problems.append(f"logged {line.text}") if line.type == "error" else None)
-        page.goto(f"{served}?__theme={theme}")
+        page.goto(f"{served}?__theme={theme}&{query}")
         return page
 
     yield open_

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlparse
@@ -51,8 +52,8 @@ def bodies(draw: st.DrawFn) -> tuple[str, bytes]:
 class Visitor:
     """A connection to the page."""
 
-    def __init__(self, url: str) -> None:
-        place = urlparse(url)
+    def __init__(self, page: Any) -> None:
+        place, self.page = urlparse(page.local_url), page
         self.connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=60)
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, str]:
@@ -75,7 +76,7 @@ def visitor(inspector: Inspector, tmp_path_factory: pytest.TempPathFactory) -> I
         # Python 3.11 parses lines of code to print a traceback, and fails where another thread (Hypothesis) does, too
         patch.setattr("traceback.print_exc", lambda *_given, **_options: None)
         made = serve(inspector.service, host=HOST, port=free_port(), chosen=Settings(), wait=False)
-        found = Visitor(made.local_url)
+        found = Visitor(made)
         yield found
         found.connection.close()
         made.close(verbose=False)
@@ -145,6 +146,15 @@ def test_a_file_of_the_server_or_of_another_host_is_not_read_by_any_endpoint(
         with_meta = {"path": path, "meta": {"_type": "gradio.FileData"}}
         _, text = visitor.call(name, json.dumps({"data": [with_meta] * ENDPOINTS[name]}).encode())
         assert "A file is uploaded here, and not fetched from an address." in text
+
+
+def test_an_odd_session_spoils_nothing_for_those_after_it(visitor: Visitor) -> None:
+    visitor.call("metrics", b'{"data": ["river-bert"], "session_hash": "\\ud83d"}')
+    assert "event: complete" in visitor.call("metrics", b'{"data": ["river-bert"]}')[1]
+    until = time.monotonic() + 10
+    while (left := visitor.page._queue.event_ids_to_events) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert left == {}  # Gradio lets go of an event last of all
 
 
 @pytest.mark.parametrize("way", ["run", "api"])

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from gradio_client import Client, handle_file
 from safetensors.torch import load_file
 
 from qa_compare.__main__ import main
 from qa_compare.examples import Example, to_squad
-from qa_compare.files import write_json
+from qa_compare.files import synced, write_json
 from qa_compare.runs import read_metrics, read_predictions
 from tests import tiny
 from tests.commands import ENVIRONMENT, evaluation, module
@@ -94,14 +95,17 @@ def test_an_evaluation_ends_as_the_whole_one(tmp_path: Path) -> None:
     assert list((tmp_path / "runs" / "evaluate").iterdir()) == []
 
 
-def test_a_training_is_resumed_to_its_end(tmp_path: Path) -> None:
+def test_a_training_is_resumed_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = tiny.examples(16)
     write_json(tmp_path / "train.json", to_squad(made[:12]))
     write_json(tmp_path / "validation.json", to_squad(made[12:]))
     tiny.checkpoint(tmp_path / "checkpoint")
     command = arguments(tmp_path, "--epochs", "6", "--patience", "999")
+    on_disk: list[str] = []
+    monkeypatch.setattr("train.record.synced", lambda path: on_disk.append(path.name) or synced(path))
     begin = time.monotonic()
     train(lora.METHOD, [*command, "--output", str(tmp_path / "whole")])
+    assert sorted(on_disk) == ["adapter_config.json", "adapter_model.safetensors"]
     spent = time.monotonic() - begin
     folder = tmp_path / "adapters" / "checkpoint" / "lora"
     for _ in kills("a training"):

@@ -219,9 +219,9 @@ def brought(name: str, content: bytes) -> Any:
 
 
 @pytest.mark.browser
-def test_no_text_in_any_place_runs_or_asks_another_host(open_page: OpenPage, served: str) -> None:
-    """As passage, question, article, id, gold answer, file name, predictions and link; as a variant's label and error,
-    and in what was measured of it: on every tab."""
+def test_no_text_in_any_place_runs_or_asks_another_host(open_page: OpenPage) -> None:
+    """As passage, question, article, id, gold answer, file name and predictions, as a variant's label, and in what was
+    measured of it: on every tab."""
     expect.set_options(timeout=60_000)
     page = open_page()
     expect(page.locator(".card mark.predicted").first).to_be_visible()
@@ -280,25 +280,32 @@ def test_no_text_in_any_place_runs_or_asks_another_host(open_page: OpenPage, ser
     expect(page.locator("#batch-question")).to_contain_text("<script>")
     expect_harmless(page)
 
-    names = ("passage", "question", "backbone", "variants", "tab", "q")
-    texts = {**dict.fromkeys(names, EVERYTHING), "backbone": "river-bert", "variants": f"base,{IMAGE},{IMAGE}2"}
-    evil = quote(EVERYTHING)
-    for query in (
-        urlencode(texts),
-        "&".join(f"{name}={evil}" for name in names),
-        f"source={evil}&id={evil}",
-        f"source=sample&id={evil}",
-        f"variants=base,{evil}",
-    ):
-        page.goto(f"{served}?{query}")
-        expect(page.locator(".card .passage").first).to_be_visible()
-        expect(page.locator(".pending")).to_have_count(0)
-        if query.startswith("passage=") and IMAGE[:4] in texts["variants"] and "river-bert" in query:
-            expect(page.locator(".card").nth(1)).to_contain_text("virtual_positions")
-            expect(page.locator(".card").nth(1)).to_contain_text("onerror")
-        else:
-            expect(page.locator("#status [role=alert]")).to_contain_text("This link cannot be opened")
-        expect_harmless(page)
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        (urlencode({"passage": EVERYTHING, "question": EVERYTHING, "variants": f"base,{IMAGE},{IMAGE}2"}), ""),
+        (
+            "&".join(f"{name}={quote(EVERYTHING)}" for name in ("source", "id", "backbone", "variants", "tab", "q")),
+            "link",
+        ),
+        (f"source=sample&id={quote(EVERYTHING)}", "link"),
+    ],
+    ids=["broken variants", "everything", "an id"],
+)
+def test_no_text_of_a_link_runs_nor_what_is_wrong_with_a_variant(open_page: OpenPage, query: str, says: str) -> None:
+    expect.set_options(timeout=60_000)
+    page = open_page(query=query)
+    expect(page.locator(".card .passage").first).to_be_visible()
+    expect(page.locator(".pending")).to_have_count(0)
+    if says:
+        expect(page.locator("#status [role=alert]")).to_contain_text("This link cannot be opened")
+        expect(page.locator("#status [role=alert]")).to_contain_text("<")
+    else:
+        expect(page.locator(".card").nth(1)).to_contain_text("onerror=window.ran=1>/variant.json: unknown")
+        expect(page.locator(".card").nth(2)).to_contain_text("is not JSON")
+    expect_harmless(page)
 
 
 @pytest.mark.browser

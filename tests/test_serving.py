@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextvars
 import http.client
+import itertools
 import json
 import logging
 import os
@@ -334,26 +335,63 @@ def test_no_file_of_the_server_is_served(served: str, route: str, path: Path | s
     assert "root:" not in body
 
 
+# as they stand in the request's first line: encoded once and twice, backwards, from the folder that is served
+ENCODED = """..%2f..%2f..%2fetc%2fpasswd %2e%2e/%2e%2e/%2e%2e/etc/passwd %252e%252e%252f%252e%252e%252fetc%252fpasswd
+    ..%5c..%5cetc%5cpasswd ....//....//etc/passwd %2fetc%2fpasswd //etc/passwd /etc/./passwd /etc/passwd%00.csv
+    ~root/.bashrc {uploads}/../../../../../../etc/passwd {uploads}/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd
+    {uploads}/%2e%2e%2f%2e%2e%2fetc {root}/.git/config {root}/.venv/pyvenv.cfg {root}/adapters
+    /proc/self/root/etc/passwd /dev/stdin""".split()
+
+
+@pytest.mark.parametrize("path", ENCODED)
+def test_no_way_of_writing_a_path_leads_out_of_the_upload_folder(page: str, uploads: Path, path: str) -> None:
+    place = urlparse(page)
+    connection = http.client.HTTPConnection(str(place.hostname), place.port)
+    path = path.format(uploads=uploads, root=ROOT)
+    connection.putrequest("GET", f"/gradio_api/file={path}", skip_accept_encoding=True)  # which leaves it as it is
+    connection.endheaders()
+    reply = connection.getresponse()
+    body = reply.read()
+    connection.close()
+    assert reply.status in (400, 403, 404), body[:200]
+    assert b"root:" not in body
+
+
+@pytest.mark.parametrize(
+    "name", ["../../evil.json", "..%2f..%2fevil.json", "/tmp/evil.json", "..\\..\\evil.json", ".."]
+)
+def test_the_name_of_an_upload_leads_nowhere(page: str, uploads: Path, name: str) -> None:
+    before = set(uploads.parent.rglob("*evil*"))
+    status, body = post(page, "gradio_api/upload", *form(name, b"{}"))
+    for path in json.loads(body) if status == 200 else []:
+        assert Path(path).resolve().parent.parent == uploads.resolve()
+        Path(path).unlink()
+    assert status in (200, 400)
+    assert set(uploads.parent.rglob("*evil*")) == before
+    assert not Path("/tmp/evil.json").exists()
+
+
 def test_a_path_given_as_an_uploaded_file_is_not_read(served: str) -> None:
     """Every event that takes a file, called as its own page would, with a file that nobody uploaded."""
     config = json.loads(fetch(f"{served}config")[1])
     takes = {one["id"] for one in config["components"] if one["type"] in ("uploadbutton", "file")}
     events = [one for one in config["dependencies"] if takes & set(one["inputs"])]
-    assert len(events) >= 3
-    for event in events:
+    assert len(takes) == 4  # of Compare, of the errors (questions and predictions), of the batch
+    assert {number for one in events for number in one["inputs"]} >= takes
+    paths = ("/etc/passwd", str(ROOT / "README.md"), "../../../../etc/passwd", "https://example.org/etc/passwd")
+    for number, (event, path) in enumerate(itertools.product(events, paths)):
         data = [
-            {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}} if one in takes else None
-            for one in event["inputs"]
+            {"path": path, "meta": {"_type": "gradio.FileData"}} if one in takes else None for one in event["inputs"]
         ]
-        body = {"data": data, "fn_index": event["id"], "session_hash": f"thief{event['id']}", "event_data": None}
-        request = Request(f"{served}gradio_api/queue/join", json.dumps(body).encode())
-        request.add_header("Content-Type", "application/json")
-        with urlopen(request) as reply:
-            assert json.load(reply)["event_id"]
-        with urlopen(f"{served}gradio_api/queue/data?session_hash=thief{event['id']}") as reply:
-            text = reply.read().decode()
+        thief = f"thief{number}"
+        body = {"data": data, "fn_index": event["id"], "session_hash": thief, "event_data": None}
+        status, text = post(served, "gradio_api/queue/join", json.dumps(body).encode())
+        assert status == 200
+        assert json.loads(text)["event_id"]
+        text = fetch(f"{served}gradio_api/queue/data?session_hash={thief}")[1]
         assert '"success":false' in text
         assert "root:" not in text
+        assert "qa_compare" not in text
 
 
 def post(page: str, path: str, body: bytes, kind: str = "application/json") -> tuple[int, str]:
