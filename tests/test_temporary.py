@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,29 @@ def test_another_is_taken_and_named_where_that_one_cannot_be_written(
     monkeypatch.setenv(VARIABLE, str(nowhere))
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     said = choose()
-    assert said == f"uploads and exports lie in {tmp_path}/gradio: {nowhere} cannot be written (not a directory)"
-    assert os.environ[VARIABLE] == f"{tmp_path}/gradio"
+    assert said == f"uploads and exports lie in {tmp_path}/qa-compare: {nowhere} cannot be written (not a directory)"
+    assert os.environ[VARIABLE] == f"{tmp_path}/qa-compare"
+
+
+def test_what_a_killed_page_left_an_hour_ago_is_deleted_in_our_own_folder_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    left = {}
+    for place in (tmp_path / "qa-compare", tmp_path / "another"):
+        for name, age in (("old", 3_700), ("new", 3_500)):
+            path = place / (name * 20) / "mine.json"
+            path.parent.mkdir(parents=True)
+            path.write_text("{}")
+            os.utime(path, (time.time() - age,) * 2)
+            left[place.name, name] = path
+    (tmp_path / "qa-compare" / "link").symlink_to(left["another", "old"].parent)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "another"))
+    choose()
+    monkeypatch.delenv(VARIABLE)
+    choose()
+    assert [name for name, path in left.items() if not path.exists()] == [("qa-compare", "old")]
+    assert not left["qa-compare", "old"].parent.exists()
 
 
 def test_without_any_one_sentence_says_what_to_set(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
