@@ -25,6 +25,8 @@ MAX_QUEUE = 64
 TIDY = (300, 3_300)
 # all that use the models take turns: two at once would only slow each other down
 BUSY: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 1, "trigger_mode": "always_last"}
+# programs keep no session whose events must follow each other: their questions join in one forward pass
+COMPARISONS: dict[str, Any] = {"concurrency_id": "comparisons", "concurrency_limit": 4}
 
 
 def build_page(service: Service, inspector: Inspector | None = None) -> gr.Blocks:
@@ -51,7 +53,7 @@ def build_page(service: Service, inspector: Inspector | None = None) -> gr.Block
         backbone.change(
             partial(backbone_note, service), backbone, note, api_visibility="private", show_progress="hidden"
         )
-        api(partial_api(service), api_name="compare", concurrency_id="models", concurrency_limit=1)
+        api(partial_api(service), api_name="compare", **COMPARISONS)
         api(errors_api.endpoint(inspector), api_name="errors", **LOOKS)
         api(batch_api.endpoint(page, service), api_name="predict_batch", **REQUESTS)
     return page.queue(max_size=MAX_QUEUE)
