@@ -57,10 +57,16 @@ def soak(users: int, minutes: float) -> dict[str, Any]:
                 visitor.start()
             while time.monotonic() < until:
                 time.sleep(min(15.0, until - time.monotonic()))
+                if process.poll() is not None:
+                    break
                 sizes.append(memory(process.pid))
             for visitor in visitors:
-                visitor.join(max(0.0, until + PATIENCE + 60 - time.monotonic()))
+                if process.poll() is None:
+                    visitor.join(max(0.0, until + PATIENCE + 60 - time.monotonic()))
             stuck = sum(visitor.is_alive() for visitor in visitors)
+            if process.poll() is not None:
+                log.seek(0)
+                raise SystemExit(f"soak: the page ended with status {process.returncode}: {log.read()[-3000:]}")
             sizes.append(memory(process.pid))
         finally:
             process.terminate()

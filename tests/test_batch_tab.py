@@ -265,4 +265,12 @@ def test_a_visitor_who_turns_away_or_closes_the_page_stops_the_run_without_a_wor
     assert tasks._known == {}
 
 
+def test_nothing_is_kept_of_a_visitor_who_leaves_before_the_turn_comes(batches: Batches, rivers: str) -> None:
+    tasks = Tasks()
+    ticket = tasks.begin(visitor())
+    tasks.left(visitor())
+    assert tasks._known == {}
+    assert all(skipped(one) for update in drive(batches, tasks, ticket, rivers, visitor()) for one in update)
+
+
 # The endpoint

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from benchmarks import footprint, measure, users
+from benchmarks import footprint, measure, users, visitors
 from qa_compare.engine import Engine
 from tests import tiny
 
@@ -42,6 +44,41 @@ def test_bytes_are_counted_once_a_storage() -> None:
     assert one == sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
     assert footprint.held([model, model]) == one
     assert footprint.held([model, tiny.model()]) == 2 * one
+
+
+def test_a_simulated_visitor_notices_an_answer_to_another_question() -> None:
+    (mine, passage), (other, theirs) = visitors.written(), visitors.written()
+    start = passage.index(mine)
+    right = {"answer": mine, "start": start, "end": start + len(mine)}
+    visitors.check(mine, passage, [right])
+    for wrong in (
+        [{**right, "answer": other}],
+        [{**right, "start": start + 1}],
+        [{"answer": "", "start": 0, "end": 0}],
+        [{"answer": "town", "start": passage.index("town"), "end": passage.index("town") + 4}],
+    ):
+        with pytest.raises(visitors.Wrong):
+            visitors.check(mine, passage, wrong)
+    assert theirs != passage
+
+
+@pytest.mark.parametrize(
+    ("status", "detail", "outcome"),
+    [
+        (429, "Busy: 1 request is waiting. Try again in 3 s.", ("busy", 3.0)),
+        (429, "Busy: 64 requests are waiting. Try again in 12 s.", ("busy", 12.0)),
+        (429, "Too many", ("429 Too many", 0)),
+        (
+            503,
+            "Busy: 1 request is waiting. Try again in 3 s.",
+            ("503 Busy: 1 request is waiting. Try again in 3 s.", 0),
+        ),
+        (500, None, ("500 ", 0)),
+    ],
+)
+def test_busy_is_what_says_when_to_come_again_and_nothing_else(status: int, detail: str | None, outcome: Any) -> None:
+    body = b"Internal Server Error" if detail is None else json.dumps({"detail": detail}).encode()
+    assert visitors._refusal(httpx.Response(status, content=body)) == outcome
 
 
 def test_a_benchmark_writes_rounds_goals_and_the_machine_and_a_quick_look_writes_nothing(

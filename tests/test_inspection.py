@@ -18,8 +18,7 @@ from qa_compare.examples import Example, to_squad
 from qa_compare.files import write_json
 from qa_compare.inspection import Inspector, Wanted
 from qa_compare.predictions import Prediction
-from qa_compare.service import SAMPLE, UPLOAD, Service
-from qa_compare.sources import sample
+from qa_compare.service import SAMPLE, UPLOAD, Questions, Service
 from qa_compare.ui import errors_api
 from tests import measured, tiny
 
@@ -101,15 +100,26 @@ def test_one_who_leaves_does_not_take_the_work_of_another_along(
     assert set(asked.values()) == {1}
 
 
-def test_the_sample_is_answered_before_anybody_asks(inspector: Inspector, asked: Counter[tuple[str, str]]) -> None:
+@pytest.fixture
+def small(inspector: Inspector, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A sample of fewer questions than the built-in one; how many."""
+    few = Questions("Built-in sample", tuple(tiny.examples(60)))
+    monkeypatch.setattr(inspector.service, "questions", lambda *_asked: few)
+    return len(few.examples)
+
+
+def test_the_sample_is_answered_before_anybody_asks(
+    inspector: Inspector, asked: Counter[tuple[str, str]], small: int
+) -> None:
     inspector.answer_sample_beside(after=warm_up()).join(60)
     before = asked.total()
-    assert before == 3 * len(sample())
+    assert before == 3 * small
     found = errors_api.endpoint(inspector)(source=SAMPLE, limit=1)
-    assert (found["questions"], found["missing"], asked.total()) == (len(sample()), [], before)
+    assert (found["questions"], found["missing"], asked.total()) == (small, [], before)
 
 
-def test_a_comparison_waits_for_a_step_of_the_sample_and_not_for_all_of_it(
+@pytest.mark.usefixtures("small")
+def test_a_comparison_waits_for_a_batch_of_the_sample_and_not_for_all_of_it(
     inspector: Inspector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = inspector.service

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -28,15 +29,20 @@ QUESTION = "Where rises the river?"
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[gr.Blocks]:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     folder = tmp_path_factory.mktemp("two")
     measured.backbone(folder)
     for seed, name in enumerate(("base", "lora")):
         measured.variant(folder / "adapters", name, seed=seed)
-    engine = Engine(str(folder / "river-bert"), adapters=folder / "adapters", precision="fp32")
-    assert engine.located
+    made = Engine(str(folder / "river-bert"), adapters=folder / "adapters", precision="fp32")
+    assert made.located
+    return made
+
+
+@pytest.fixture(scope="module")
+def page(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[gr.Blocks]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
         service = Service({engine.backbone: engine}, engine.backbone)
         made = serve(service, host=HOST, port=free_port(), chosen=Settings(), wait=False)
         yield made
@@ -86,8 +92,39 @@ def test_history_and_link_hold_what_their_visitor_asked_and_nothing_else(ada: Vi
     assert [row["passage"] for row in rows] == [river("Adaq0"), river("Adaq1")]
 
 
-def test_what_is_asked_at_the_same_time_is_never_swapped(page: gr.Blocks) -> None:
-    """The engine may answer both in one batch."""
+def test_programs_whose_questions_join_in_one_pass_get_their_own_answers(
+    page: gr.Blocks, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined: list[int] = []
+    works = Engine._pass
+
+    def slow(self: Engine, variant: str, windows: Any) -> Any:
+        time.sleep(0.02)
+        joined.append(len(windows))
+        return works(self, variant, windows)
+
+    alone = Engine(str(engine.located.folder), adapters=engine.adapters, precision="fp32")
+    asked = [river(f"w{number * 7919 % 1000:03d}") for number in range(40)]
+    expected = {passage: alone.compare(passage, QUESTION).as_dict()["variants"] for passage in asked}
+    assert len({str(one[0]["confidence"]) for one in expected.values()}) == len(asked)  # no two are alike
+
+    def program(passage: str) -> None:
+        with closing(Visitor(page)) as visitor:
+            body = json.dumps({"data": [passage, QUESTION, None]}).encode()
+            event = json.loads(visitor.request("POST", "/gradio_api/call/compare", body)[1])["event_id"]
+            text = visitor.request("GET", f"/gradio_api/call/compare/{event}")[1].decode()
+        [found] = json.loads(text.split("data: ")[-1])
+        for column, other in zip(found["variants"], expected[passage], strict=True):
+            assert passage[column["start"] : column["end"]] == column["answer"] == other["answer"]
+            assert column["confidence"] == pytest.approx(other["confidence"], rel=1e-3)
+
+    monkeypatch.setattr(Engine, "_pass", slow)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(program, asked))
+    assert max(joined) > 1
+
+
+def test_what_is_asked_in_the_page_at_the_same_time_is_never_swapped(page: gr.Blocks) -> None:
 
     def visit(name: str) -> None:
         with closing(Visitor(page)) as visitor:

@@ -160,6 +160,20 @@ def test_cancel_in_the_page_stops_the_engine_and_says_so(page: gr.Blocks, passes
         expect_rest(passes, begin)
 
 
+def test_a_short_request_does_not_wait_for_the_end_of_a_long_run(page: gr.Blocks, passes: list[float]) -> None:
+    with closing(Visitor(page)) as patient, closing(Visitor(page)) as hasty:
+        _run(patient)
+        wait_for(passes, 1)
+        begin = time.monotonic()
+        few = json.dumps({"data": _few("predict_batch")}).encode()
+        event = json.loads(hasty.request("POST", "/gradio_api/call/predict_batch", few)[1])["event_id"]
+        assert b"event: complete" in hasty.request("GET", f"/gradio_api/call/predict_batch/{event}")[1]
+        assert time.monotonic() - begin < SOON
+        before = len(passes)
+        wait_for(passes, before + 1)  # it still goes on
+    expect_rest(passes, time.monotonic())
+
+
 def test_a_program_that_cancels_its_job_stops_the_engine(page: gr.Blocks, passes: list[float]) -> None:
     with closing(Client(page.local_url, verbose=False, analytics_enabled=False)) as client:
         job = client.submit(questions=QUESTIONS, api_name="/predict_batch")

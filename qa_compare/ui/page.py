@@ -25,6 +25,8 @@ MAX_QUEUE = 64
 TIDY = (300, 3_300)
 # all that use the models take turns: two at once would only slow each other down
 BUSY: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 1, "trigger_mode": "always_last"}
+# programs keep no session whose events must follow each other: their questions join in one forward pass
+COMPARISONS: dict[str, Any] = {"concurrency_id": "comparisons", "concurrency_limit": 4}
 
 
 def build_page(service: Service, inspector: Inspector | None = None) -> gr.Blocks:
@@ -49,7 +51,7 @@ def build_page(service: Service, inspector: Inspector | None = None) -> gr.Block
             with gr.Tab("Batch", id="batch"):
                 batch.build(page, batches, backbone)
         backbone.change(partial(backbone_note, service), backbone, note, **PRIVATE)
-        api(compare_api.endpoint(service), api_name="compare", concurrency_id="models", concurrency_limit=1)
+        api(compare_api.endpoint(service), api_name="compare", **COMPARISONS)
         api(errors_api.endpoint(inspector), api_name="errors", **LOOKS)
         api(batch_api.endpoint(page, service), api_name="predict_batch", **REQUESTS)
     # nobody goes past the queue: a direct call would take no turn

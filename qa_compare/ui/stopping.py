@@ -66,6 +66,9 @@ class Tasks:
     def left(self, request: gr.Request) -> None:
         """The visitor has closed the page: what `Blocks.unload` calls."""
         self.stop(request, quiet=True)
+        ticket, task = self._known.get(_session(request), (0, None))
+        if task and not task.started:  # its turn may never come
+            self.end(request, ticket)
 
 
 def _session(request: gr.Request) -> str:
