@@ -75,8 +75,7 @@ def sweep(folder: Path) -> None:
     """Remove what nobody will ask for there: files an hour after they came, and what has not grown for a minute.
 
     A page removes what was brought to it; not what a killed one had, nor an upload whose visitor went away meanwhile.
-    Nothing is touched that does not have the name of such a file, nor by way of a link, which anybody may have put where
-    all may write.
+    Nothing is touched that does not have the name of such a file, nor by way of a link: anybody may have put one there.
     """
     if folder.is_symlink():
         return
