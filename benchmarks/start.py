@@ -21,9 +21,11 @@ transformers.AutoTokenizer.from_pretrained({folder!r})
 transformers.BertForQuestionAnswering.from_pretrained({folder!r})
 """
 OURS = """
-import app
+from qa_compare.backbones import BACKBONES
+from qa_compare.engine import Engine
+from qa_compare.service import Service
 from qa_compare.ui.page import build_page
-service = app.Service({name: app.Engine(name) for name in app.BACKBONES}, "minilm-l6-qa")
+service = Service({name: Engine(name) for name in BACKBONES}, "minilm-l6-qa")
 service.warm_up_beside()
 build_page(service)
 assert service.compare("The Seine flows through Paris.", "What flows through Paris?").answers[0].answer
