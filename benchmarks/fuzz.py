@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 OUTPUT = Path(__file__).parent / "fuzz.json"
 PROPERTIES = ("test_any_input", "test_any_request", "test_readers_any_file", "test_links", "test_features")
 TIMES = 3
-FUZZED = ("answer_columns", "decoding", "examples", "features", "files", "links", "readers", "uploads")
+FUZZED = ("answer_columns", "decoding", "examples", "features", "files", "links", "readers", "rows", "uploads")
 
 
 class Tally:
