@@ -20,8 +20,9 @@ from urllib.request import urlopen
 
 import httpx
 from gradio_client import Client
+from gradio_client.exceptions import AppError
 
-BUSY = re.compile(r"Busy: \d+ requests? (?:is|are) waiting\. Try again in (\d+) s\.")
+BUSY = re.compile(r"Busy: [^.]+\. Try again in (\d+) s\.")
 KINDS = ("compare", "compare", "compare", "batch", "errors", "metrics", "open")
 BATCH = 50  # questions
 QUESTION = "Which river rises in the hills?"
@@ -79,6 +80,10 @@ class Visitor:
         except httpx.HTTPStatusError as error:
             outcome, asked_to = _refusal(error.response)
             wait = max(wait, min(asked_to, _LONGEST_WAIT))
+        except AppError as error:
+            found = BUSY.fullmatch(str(error))
+            outcome = "busy" if found else f"refused: {error}"
+            wait = max(wait, min(float(found[1]), _LONGEST_WAIT)) if found else wait
         except Exception as error:  # whatever it is, it is counted and told at the end
             outcome = f"{type(error).__name__}: {error}"
         self._tally.add(kind, time.monotonic() - begin, outcome)

@@ -65,6 +65,7 @@ class Inspector:
         self._without: dict[tuple[Any, ...], bool] = {}  # what was looked for in a variant's folder, and is not there
         self._begun: dict[tuple[Any, ...], _Begun] = {}
         self._lock = threading.Lock()
+        self._beside: threading.Thread | None = None
 
     def available(self, backbone: str) -> list[Variant]:
         """The variants that can be columns: those with weights, or with saved answers at least."""
@@ -154,9 +155,14 @@ class Inspector:
                 for _progress in self.compute(Wanted(self.service.backbone), lambda: False):
                     pass
 
-        thread = threading.Thread(target=work, name="sample", daemon=True)
-        thread.start()
-        return thread
+        self._beside = threading.Thread(target=work, name="sample", daemon=True)
+        self._beside.start()
+        return self._beside
+
+    @property
+    def begins(self) -> bool:
+        """Whether the built-in sample is being answered beside: whoever asks for it may come again."""
+        return self._beside is not None and self._beside.is_alive()
 
     def _column(self, questions: Questions, backbone: str, variant: Variant) -> Column | None:
         """The saved answers or, where there are none to these questions, those computed before."""

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from qa_compare import answer_columns, answering
@@ -111,7 +112,10 @@ def small(inspector: Inspector, monkeypatch: pytest.MonkeyPatch) -> int:
 def test_the_sample_is_answered_before_anybody_asks(
     inspector: Inspector, asked: Counter[tuple[str, str]], small: int
 ) -> None:
-    inspector.answer_sample_beside(after=warm_up()).join(60)
+    beside = inspector.answer_sample_beside(after=warm_up())
+    with pytest.raises(gr.Error, match=r"Busy: the variants are still answering .* Try again in 10 s\."):
+        errors_api.endpoint(inspector)(source=SAMPLE, limit=1)
+    beside.join(60)
     before = asked.total()
     assert before == 3 * small
     found = errors_api.endpoint(inspector)(source=SAMPLE, limit=1)

@@ -83,7 +83,8 @@ def _found(inspector: Inspector, source: str, met: Filter, order: str, part: sli
     asked = Wanted(inspector.service.backbone, source)
     view = inspector.view(asked)
     if view.missing and len(view.questions.examples) <= AT_ONCE:
-        # only who comes before the sample was answered beside waits for it, and then shares that work
+        if inspector.begins and source == SAMPLE:  # many who wait would fill the queue
+            raise UserError("Busy: the variants are still answering these questions. Try again in 10 s.")
         for _progress in inspector.compute(asked, lambda: False):
             pass
         view = inspector.view(asked)
