@@ -45,7 +45,7 @@ results: $(VENV)/.installed ## write the README's tables of results anew from ad
 	@$(BIN)/python -m qa_compare results
 
 bench: $(VENV)/.installed ## measure inference anew against its peers, into benchmarks/*.json (SQUAD=dev-v1.1.json, else the hub's)
-	@for name in one_question users long_passage footprint start; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in one_question users over_http long_passage footprint start; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 	@$(BIN)/python -m benchmarks.many_questions $(if $(SQUAD),--squad $(SQUAD))
 
 soak: $(VENV)/.installed-dev ## 200 visitors, 25 kills and 3 minutes of fuzzing: twenty minutes at most, loopback only
