@@ -148,7 +148,11 @@ def test_an_id_is_found_for_every_row_without_trying_taken_ones_again() -> None:
     assert time.perf_counter() - begin < 5
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b'{"q0": "a"}'), b"[" * (MAX_PARTS + 1), b'{"q0":' * 5_000])
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(b'{"q0": "a"}'), b"[" * (MAX_PARTS + 1), b'{"q0":' * 5_000],
+    ids=["packed", "in many parts", "deep"],
+)
 def test_a_predictions_file_has_the_same_limits(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(UserError, match=r"^f\.json "):
         answer_columns.from_file(written(tmp_path, "f.json", content), tiny.examples(1))
