@@ -82,11 +82,12 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def own_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """What is uploaded and exported lies in a folder of this process."""
+    folder = tmp_path_factory.mktemp("gradio")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
-        yield
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -98,11 +99,13 @@ def service() -> Service:
 
 
 @pytest.fixture(scope="session")
-def served(service: Service) -> Iterator[str]:
+def served(service: Service, own_files: Path) -> Iterator[str]:
     """The address of the running page."""
     from qa_compare.serving import Settings, serve
 
-    page = serve(service, host=HOST, port=free_port(), chosen=Settings(), wait=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(own_files))  # a module may have set another for a page of its own
+        page = serve(service, host=HOST, port=free_port(), chosen=Settings(), wait=False)
     yield page.local_url
     page.close(verbose=False)
 

@@ -18,7 +18,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from qa_compare import examples, service
+from qa_compare import service, sources
 from qa_compare.errors import UserError
 from qa_compare.service import SQUAD, Service
 from tests import tiny
@@ -118,7 +118,7 @@ def test_squad_is_there_for_who_asks_again_once_it_has_come(monkeypatch: pytest.
             raise found
         return found
 
-    monkeypatch.setattr(examples, "squad_validation", validation)
+    monkeypatch.setattr(sources, "squad_validation", validation)
     service._squad.cache_clear()
     page = Service({}, "none")
     with pytest.raises(UserError, match="still on its way"):

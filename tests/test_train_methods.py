@@ -165,7 +165,8 @@ def test_two_processes_train_as_one_does_on_the_same_batches_and_write_once(trai
     # padding differs a little between the processes' halves of a batch; gradients that are not averaged, a lot
     for event, expected in zip(two, one, strict=True):
         for key in ("loss", "eval_loss", "grad_norm"):
-            assert getattr(event, key) == pytest.approx(getattr(expected, key), rel=0.1)
+            if (value := getattr(expected, key)) is not None:  # an event has some of them
+                assert getattr(event, key) == pytest.approx(value, rel=0.1)
     first, second = (next(event.eval_f1 for event in events if event.eval_f1 is not None) for events in (one, two))
     assert first == second
     assert read(tmp_path / "two" / "run.json")["processes"] == 2
