@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import html
 import re
@@ -20,7 +21,7 @@ from qa_compare.predictions import Prediction
 from qa_compare.service import Service
 from qa_compare.ui import batch_handlers as handlers
 from qa_compare.ui import batch_view
-from qa_compare.ui.batch import _answering, _left, _stop
+from qa_compare.ui.batch import _answering, _left, _settled, _stop
 from qa_compare.ui.states import nothing
 from qa_compare.ui.stopping import Tasks
 from tests import batch_fixture
@@ -249,6 +250,23 @@ def test_a_run_that_was_overtaken_by_another_of_its_visitor_says_nothing(batches
     assert all(skipped(one) for update in drive(batches, tasks, first, rivers, visitor()) for one in update)
     *_, last = drive(batches, tasks, second, rivers, visitor())
     assert "Done" in last[0]
+
+
+def test_the_controls_are_free_once_cancelled_work_has_ended_though_its_last_word_came_before(
+    batches: Batches, rivers: str
+) -> None:
+    tasks = Tasks()
+    ticket = tasks.begin(visitor())
+    going = drive(batches, tasks, ticket, rivers, visitor())
+    next(going)
+    _stop(tasks)(visitor())
+    assert all(skipped(one) for one in asyncio.run(_settled(tasks, most=0.1)(visitor())))  # it goes on
+    *_, last = going
+    assert "Cancelled" in last[0]
+    run, *_ = asyncio.run(_settled(tasks)(visitor()))
+    assert run["interactive"] is True
+    tasks.begin(visitor())
+    assert all(skipped(one) for one in asyncio.run(_settled(tasks, most=0.1)(visitor())))  # another run
 
 
 @pytest.mark.parametrize("gone", [_left, lambda tasks: tasks.left], ids=["another backbone", "a closed page"])

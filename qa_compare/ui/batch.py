@@ -106,7 +106,9 @@ def _wire_run(page: gr.Blocks, parts: _Parts) -> None:
         **ANSWERS,
     )
     ran.then(**parts.show)
-    cancel.click(_stop(parts.tasks), None, [parts.state, *parts.controls], queue=False, **PRIVATE)
+    stopped = cancel.click(_stop(parts.tasks), None, [parts.state, *parts.controls], queue=False, **PRIVATE)
+    # the run's last word can reach the browser before that it is stopping: the controls are free after both
+    stopped.then(_settled(parts.tasks), None, parts.controls, queue=False, **PRIVATE)
     page.unload(parts.tasks.left)
 
 
@@ -179,6 +181,13 @@ def _stop(tasks: Tasks) -> Any:
         return [states.told("Cancelled. Running it again goes on from what was answered."), *handlers.idle()]
 
     return stop
+
+
+def _settled(tasks: Tasks, most: float = 10.0) -> Any:
+    async def settled(request: gr.Request) -> Any:
+        return handlers.idle() if await tasks.settled(request, most) else [gr.skip()] * len(handlers.idle())
+
+    return settled
 
 
 def _left(tasks: Tasks) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,8 +62,15 @@ class Tasks:
 
     def end(self, request: gr.Request, ticket: int) -> None:
         """The work of that ticket is over, or was stopped before its turn."""
-        if self._known.get(_session(request), (0, None))[0] == ticket:
+        if self._ticket(request) == ticket:
             del self._known[_session(request)]
+
+    async def settled(self, request: gr.Request, most: float = 10.0) -> bool:
+        """Whether nothing goes on for the session, after at most so many seconds that stopped work takes to end."""
+        ticket, until = self._ticket(request), time.monotonic() + most
+        while ticket and self._ticket(request) == ticket and time.monotonic() < until:  # noqa: ASYNC110 - ends in a thread
+            await asyncio.sleep(0.05)
+        return not self._ticket(request)
 
     def left(self, request: gr.Request) -> None:
         """The visitor has closed the page: what `Blocks.unload` calls."""
@@ -69,6 +78,9 @@ class Tasks:
         ticket, task = self._known.get(_session(request), (0, None))
         if task and not task.started:  # its turn may never come
             self.end(request, ticket)
+
+    def _ticket(self, request: gr.Request) -> int:
+        return self._known.get(_session(request), (0, None))[0]
 
 
 def _session(request: gr.Request) -> str:
