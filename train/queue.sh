@@ -65,6 +65,6 @@ stage minilm-l6/prompt-tuning    train.prompt_tuning "${wiki[@]}" --answers samp
 run ablation          train.ablation "${wiki[@]}" "${scored[@]}"
 run sample-efficiency train.sample_efficiency "${wiki[@]}" "${scored[@]}"
 stage minilm-l6-qa/full          train.full "${wiki[@]}" --answers sampled --epochs 3
-stage minilm-l6-qa/ia3           train.ia3 "${wiki[@]}" --answers sampled --epochs 5
-stage minilm-l6-qa/prefix-tuning train.prefix_tuning "${wiki[@]}" --answers sampled --epochs 5
+stage minilm-l6-qa/ia3           train.ia3 "${wiki[@]}" --answers sampled --epochs 2 --head-learning-rate 1e-3
+stage minilm-l6-qa/prefix-tuning train.prefix_tuning "${wiki[@]}" --answers sampled --epochs 2 --head-learning-rate 1e-3
 exit $failed
