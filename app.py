@@ -10,7 +10,7 @@ from pathlib import Path
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
 from qa_compare.errors import UserError
-from qa_compare.memory import share_freed_memory
+from qa_compare.memory import keep_giving_back, share_freed_memory
 from qa_compare.temporary import choose, keep_tidy
 
 ADAPTERS = Path(__file__).parent / "adapters"
@@ -24,6 +24,7 @@ def main() -> int:
         if said := choose():  # before libraries are imported that ask for a temporary folder
             print(f"app.py: {said}", file=sys.stderr)
         keep_tidy()
+        keep_giving_back()
         _serve(options)
     except (UserError, OSError) as error:
         print(f"app.py: error: {' '.join(str(error).split())}", file=sys.stderr)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
+import time
 
 # mallopt's parameters, from glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -24,6 +26,26 @@ def keep_freed_memory() -> bool:
 def share_freed_memory(arenas: int = 2) -> bool:
     """Let all threads that start from now on share so many arenas. False where there is no glibc."""
     return _set({_M_ARENA_MAX: arenas})
+
+
+def give_back() -> bool:
+    """Hand freed memory back to the system now. False where there is no glibc."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0) in (0, 1))
+    except (OSError, AttributeError):
+        return False
+
+
+def keep_giving_back(seconds: float = 20.0) -> None:
+    """Do so again and again beside whatever the process does: what a large batch took is not needed a moment later."""
+
+    def work() -> None:
+        while give_back():
+            time.sleep(seconds)
+
+    threading.Thread(target=work, name="give back", daemon=True).start()
 
 
 def _set(settings: dict[int, int]) -> bool:

@@ -72,3 +72,28 @@ def test_a_library_without_the_setting_is_left_alone(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(memory.sys, "platform", "linux")
     monkeypatch.setattr("ctypes.CDLL", lambda _name: object())
     assert keep_freed_memory() is False
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc can be asked")
+def test_freed_memory_goes_back_to_the_system_though_some_behind_it_is_in_use() -> None:
+    program = """
+import os
+from pathlib import Path
+from qa_compare.memory import give_back
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+blocks = [bytearray(2_000) for _ in range(50_000)]
+last = bytearray(2_000)
+before = resident()
+del blocks
+kept = resident()
+print(give_back(), kept > 0.9 * before, resident() < before - 60_000_000)
+"""
+    root = Path(__file__).parent.parent
+    run = [sys.executable, "-c", program]
+    told, kept, freed = subprocess.run(run, cwd=root, capture_output=True, text=True, check=True).stdout.split()
+    if told == "False":
+        pytest.skip("no glibc")
+    assert (kept, freed) == ("True", "True")
