@@ -72,7 +72,8 @@ def by_atheris(seconds: float, output: Path) -> None:
             tally.write()
             os._exit(0)
 
-    atheris.Setup([sys.argv[0], "-max_len=600", "-len_control=0", "-rss_limit_mb=6144", "-timeout=60"], once)
+    places = f"-artifact_prefix={tempfile.gettempdir()}/"  # of a case that fails, or takes long
+    atheris.Setup([sys.argv[0], places, "-max_len=600", "-len_control=0", "-rss_limit_mb=6144", "-timeout=60"], once)
     atheris.Fuzz()
 
 
