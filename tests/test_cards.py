@@ -215,3 +215,9 @@ def test_what_changed_stands_in_its_variants_card_and_above_the_cards() -> None:
     assert shown.index(f'data-variant="{name}"') < shown.index('<p class="change same">Same</p>')
     assert '<p class="note changed">A &lt;b&gt; flips.</p>' in cards.verdict(comparison, (), "A <b> flips.")
     assert "changed" not in cards.verdict(comparison)
+
+
+@pytest.mark.parametrize(("answer", "scrolls"), [("a" * 81, True), ("a" * 80, False)])
+def test_an_answer_that_may_scroll_can_be_reached_by_keyboard(answer, scrolls):
+    made = cards.said(answer, " longer" if scrolls else " long", 'A "B"')
+    assert ('tabindex="0" role="region" aria-label="Answer of A &quot;B&quot;"' in made) == scrolls

@@ -136,6 +136,12 @@ def _frame(
     )
 
 
+def said(answer: str, size: str, label: str) -> str:
+    """An answer in large letters; `size` is one of the style sheet's. The longest scroll, by keyboard too."""
+    scrolls = f' tabindex="0" role="region" aria-label="Answer of {text(label)}"' if size == " longer" else ""
+    return f'<p class="answer{size}" dir="auto"{scrolls}>{text(answer)}</p>'
+
+
 def _card(answer: VariantAnswer, passage: str, gold: Sequence[Answer], shown: Shown | None, changed: str) -> str:
     prediction = answer.prediction
     if prediction is None or not prediction.candidates:
@@ -146,7 +152,7 @@ def _card(answer: VariantAnswer, passage: str, gold: Sequence[Answer], shown: Sh
     best = prediction.candidates[0]
     size = "" if len(best.text) <= 36 else " long" if len(best.text) <= 80 else " longer"
     golds = [one.text for one in gold]
-    body = f'<p class="answer{size}" dir="auto">{text(best.text)}</p><p class="match">{_match(best.text, golds)}</p>'
+    body = f'{said(best.text, size, answer.label)}<p class="match">{_match(best.text, golds)}</p>'
     shown = shown or Shown(
         highlight(passage, (best.start, best.end), places(gold)),
         f"Passage with the answer of {answer.label} highlighted",

@@ -132,7 +132,7 @@ def _card(table: Table, column: Column, row: int) -> str:
         f'<article class="card found" style="{theme.style(column.name)}" aria-label="{label}">'
         f'<header><h3>{label}</h3><span class="time">'
         f"{'' if math.isnan(sure) else f'{cards.percent(sure)} sure'}</span></header>"
-        f'<p class="answer{size if answer else size + " empty"}" dir="auto">{cards.text(answer) or "No answer"}</p>'
+        f"{cards.said(answer or 'No answer', size if answer else ' long empty', column.label)}"
         f'<p class="match">{_badge(column, row, score=True)}</p>'
         f'<div class="passage" tabindex="0" role="region" dir="auto" aria-label="Passage with the answer of {label}">'
         f"{cards.highlight(example.passage, places[0] if places else None, gold)}</div></article>"
