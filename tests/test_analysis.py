@@ -223,6 +223,7 @@ def many(count: int, columns: int) -> Table:
     return Table(tuple(rows), tuple(made))
 
 
+@pytest.mark.slow
 def test_a_filter_over_all_of_squad_and_six_columns_takes_less_than_half_a_second() -> None:
     table = many(10_570, 6)
     wanted = Filter(kind="overlap", sure=0.2, question_word="what", text="word17")
@@ -319,6 +320,7 @@ def test_a_file_that_holds_no_answers_to_these_questions_is_refused(
         answer_columns.from_file(path, [example()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "exact_match", "f1"),
     [

@@ -210,6 +210,7 @@ def test_a_variant_that_cannot_answer_keeps_its_reason_beside_those_that_are_exp
     assert "broken/variant.json is missing" in markup
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", [explained.CHANCES, explained.IMPORTANCE])
 def test_the_shipped_variants_tell_how_they_came_to_the_answers_they_give(service: Service, view: str) -> None:
     found = service.compare(PASSAGE, "Which river flows through Paris?")
