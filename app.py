@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--weights", type=Path, metavar="DIR", help="the folder that holds the backbone's checkpoint")
     made.add_argument("--revision", metavar="COMMIT", help="the hub's commit, tag or branch of the backbone")
     made.add_argument("--adapters", type=Path, default=ADAPTERS, metavar="DIR", help="where the variants' folders are")
-    made.add_argument("--squad", type=Path, metavar="FILE", help="SQuAD's validation questions, instead of the hub's")
+    made.add_argument("--squad", type=Path, metavar="FILE", help="questions in the place of SQuAD's from the hub")
     return made
 
 

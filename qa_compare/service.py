@@ -20,6 +20,7 @@ from qa_compare.uploads import check_upload
 from qa_compare.variants import Variant
 
 SAMPLE, SQUAD, UPLOAD = "sample", "squad", "upload"
+_SQUAD = "SQuAD v1.1 validation"
 MIN_VARIANTS, MAX_VARIANTS = 2, 6  # side by side
 
 
@@ -60,7 +61,7 @@ class Questions:
 class Service:
     """One engine a backbone, shared by all visitors, and the questions there are.
 
-    `squad` is a file to take SQuAD's validation questions from instead of the hub.
+    `squad` is a file whose questions take the place of SQuAD's validation questions from the hub.
     """
 
     def __init__(self, engines: Mapping[str, Engine], backbone: str, squad: Path | None = None) -> None:
@@ -73,8 +74,8 @@ class Service:
     @property
     def sources(self) -> list[tuple[str, str]]:
         """(label, key) of the sources that are always listed; an upload joins them in its visitor's page."""
-        where = self.squad.name if self.squad else "Hugging Face hub"
-        return [("Built-in sample", SAMPLE), (f"SQuAD v1.1 validation ({where})", SQUAD)]
+        named = self.squad.name if self.squad else f"{_SQUAD} (Hugging Face hub)"
+        return [("Built-in sample", SAMPLE), (named, SQUAD)]
 
     def questions(self, source: str, upload: str = "") -> Questions:
         """The questions of a source; of `UPLOAD`, those of the file `upload`.
@@ -178,8 +179,9 @@ def _sample() -> Questions:
 
 @lru_cache(maxsize=4)
 def _squad(file: Path | None) -> Questions:
-    found = read_examples(file) if file else sources.squad_validation()
-    return Questions("SQuAD v1.1 validation", tuple(found))
+    if file:
+        return Questions(file.name, tuple(read_examples(file)))
+    return Questions(_SQUAD, tuple(sources.squad_validation()))
 
 
 @lru_cache(maxsize=4)  # uploads never change: their folder is named after their bytes

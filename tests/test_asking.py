@@ -154,7 +154,7 @@ def test_a_link_to_variants_alone_opens_the_usual_question(service: Service) -> 
     [
         (Link("attic", "q2"), "unknown source 'attic': there are sample and squad"),
         (Link(UPLOAD, "q2"), "unknown source 'upload'"),
-        (Link(SQUAD, "q99"), "there is no question 'q99' in “SQuAD v1.1 validation”"),
+        (Link(SQUAD, "q99"), "there is no question 'q99' in “squad.json”"),
         (Link(SAMPLE, FIRST.id, backbone="lake"), "unknown backbone 'lake'"),
         (Link(SAMPLE, FIRST.id, variants=("base", "gone")), "unknown variant 'gone'"),
         (Link(SAMPLE, FIRST.id, variants=("base",)), "Two to six variants are compared, not 1"),

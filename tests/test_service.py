@@ -102,8 +102,8 @@ def test_an_upload_over_the_limit_is_refused(made: Service, file: Path, monkeypa
 
 def test_squad_comes_from_the_file_that_was_given(river: Engine, file: Path) -> None:
     made = Service({"river": river}, "river", file)
-    assert made.sources == [("Built-in sample", SAMPLE), ("SQuAD v1.1 validation (mine.json)", SQUAD)]
-    assert list(made.questions(SQUAD).examples) == tiny.examples(3)
+    assert made.sources == [("Built-in sample", SAMPLE), ("mine.json", SQUAD)]
+    assert (made.questions(SQUAD).label, list(made.questions(SQUAD).examples)) == ("mine.json", tiny.examples(3))
     with pytest.raises(UserError, match=r"nowhere\.json cannot be read"):
         Service({"river": river}, "river", file.with_name("nowhere.json")).questions(SQUAD)
 
