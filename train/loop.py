@@ -137,7 +137,10 @@ def _put_aside(output: Path, options: Options) -> None:
 
 def training_arguments(options: Options, checkpoints: Path, windows: int) -> TrainingArguments:
     """What Trainer is told; `windows` are there to train on."""
-    device = options.device if options.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+    there = torch.cuda.is_available()
+    if options.device == "cuda" and not there:
+        raise UserError("--device cuda: PyTorch finds no CUDA device here")
+    device = options.device if options.device != "auto" else ("cuda" if there else "cpu")
     precision = options.precision
     if precision == "auto":
         precision = "bf16" if device == "cuda" else fastest_precision(device)
