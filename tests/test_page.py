@@ -128,6 +128,12 @@ def test_a_question_of_another_tab_opens_as_long_as_it_is_there(service: Service
     assert "there is no such file" in status
 
 
+def test_the_browser_fetches_a_file_only_once_it_was_written(service: Service) -> None:
+    fetches = [one for one in page.build_page(service).fns.values() if isinstance(one.js, str) and ".click()" in one.js]
+    assert len(fetches) == 5
+    assert all(one.trigger_only_on_success for one in fetches)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
