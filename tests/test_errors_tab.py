@@ -210,6 +210,7 @@ def test_one_filters_by_outcome_opens_a_question_and_puts_it_into_compare(
     words = question.inner_text()
     question.press("Enter")
     expect(page.locator(".chosen h2")).to_have_text(words)
+    expect(question).to_be_focused()  # the table was made anew, and the keyboard is still where it was
     expect(page.locator(".card.found:visible")).to_have_count(3)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.get_by_role("button", name="Open in Compare").click()
@@ -224,8 +225,10 @@ def test_pages_free_text_and_export_work_in_the_browser(open_page: OpenPage) -> 
     page = open_page()
     open_tab(page)
     first = page.locator(".questions tbody button").first.inner_text()
-    page.locator(".pager button", has_text="Next").click()
+    further = page.locator(".pager button", has_text="Next")
+    further.press("Enter")
     expect(page.locator(".questions tbody button").first).not_to_have_text(first)
+    expect(further).to_be_focused()
     page.get_by_label("Text in question, passage or answers").fill(first)
     expect(page.locator(".questions tbody tr")).to_have_count(1)
     with page.expect_download() as download:
