@@ -16,7 +16,7 @@ DATA ?=
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-app: $(VENV)/.installed ## install what is needed and open the page at http://127.0.0.1:7860 (GRADIO_SERVER_PORT moves it)
+app: $(VENV)/.installed ## install what is needed and serve the page at http://127.0.0.1:7860 (GRADIO_SERVER_PORT moves it)
 	@$(BIN)/python app.py
 
 test: $(VENV)/.installed-dev ## install what is needed and run the whole test suite, in a browser too where there is one

@@ -52,7 +52,7 @@ def _serve(options: argparse.Namespace) -> None:
 def parser() -> argparse.ArgumentParser:
     """The options, most of them from the environment where it names them."""
     made = argparse.ArgumentParser(prog="app.py", description="Compare base, LoRA and prompt tuning in the browser.")
-    made.add_argument("--port", type=int, default=os.environ.get("GRADIO_SERVER_PORT", "7860"), help="default: 7860")
+    made.add_argument("--port", type=port, default=os.environ.get("GRADIO_SERVER_PORT", "7860"), help="default: 7860")
     made.add_argument("--host", default="0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1")  # noqa: S104
     made.add_argument("--backbone", default="minilm-l6-qa", metavar="NAME", help="a name, a hub id, or a folder")
     made.add_argument("--weights", type=Path, metavar="DIR", help="the folder that holds the backbone's checkpoint")
@@ -60,6 +60,14 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--adapters", type=Path, default=ADAPTERS, metavar="DIR", help="where the variants' folders are")
     made.add_argument("--squad", type=Path, metavar="FILE", help="questions in the place of SQuAD's from the hub")
     return made
+
+
+def port(text: str) -> int:
+    """The number of one, as an argument's type."""
+    number = int(text)
+    if not 0 < number < 2**16:
+        raise argparse.ArgumentTypeError(f"{text} is not a port, which is a number from 1 to 65535")
+    return number
 
 
 if __name__ == "__main__":

@@ -1,17 +1,25 @@
-"""A tiny backbone with variants to measure, and records as an evaluation leaves them."""
+"""A tiny backbone with variants to measure or to inspect, and records as an evaluation leaves them."""
 
 from __future__ import annotations
 
+import html
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from safetensors.torch import save_file
 
 from qa_compare import backbones, variants
+from qa_compare.engine import Engine
 from qa_compare.examples import Example
 from qa_compare.files import sha256, write_json
+from qa_compare.inspection import Inspector, Wanted
+from qa_compare.predictions import Candidate, Prediction
 from qa_compare.records import Calibration, CalibrationError, Dataset, Estimate, Metrics, PredictionTable, Reliability
+from qa_compare.service import UPLOAD, Service
 from qa_compare.variants import HEAD_FILE, Variant
 from tests import tiny
 
@@ -74,3 +82,56 @@ def long_examples(count: int) -> list[Example]:
         else one
         for number, one in enumerate(made)
     ]
+
+
+def never() -> bool:
+    return False
+
+
+def visible(markup: str) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", markup)).split())
+
+
+def predicted(examples: Sequence[Example], variant: str) -> list[Prediction]:
+    """LoRA is always right; the base is on every second question, and prompt tuning never."""
+    made = []
+    for number, one in enumerate(examples):
+        start, text = one.answers[0].start, one.answers[0].text
+        if variant == "prompt-tuning" or (variant == "base" and number % 2):
+            start, text = 0, one.passage[: max(1, len(one.passage) // 2)]
+        made.append(Prediction(one.id, (Candidate(text, start, start + len(text), 1.0, 0.9),), 0.0, 1))
+    return made
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """What the engines were asked, as (variant, questions): they answer as `predicted`, at once."""
+    found: list[tuple[str, int]] = []
+
+    def predict(_engine: Engine, examples: Sequence[Example], variant: str, **_options: Any) -> list[Prediction]:
+        found.append((variant, len(examples)))
+        return predicted(examples, variant)
+
+    monkeypatch.setattr(Engine, "predict", predict)
+    return found
+
+
+@pytest.fixture
+def inspector(tmp_path: Path, asked: list[tuple[str, int]]) -> Inspector:
+    """A river's backbone with a base, LoRA and prompt tuning, none of which has answered anything."""
+    source = backbone(tmp_path)
+    for seed, name in enumerate(("base", "lora", "prompt-tuning")):
+        variant(tmp_path / "adapters", name, seed=seed)
+    engine = Engine(str(tmp_path / "river-bert"), adapters=tmp_path / "adapters", precision="fp32")
+    assert engine.backbone == source.name
+    assert engine.located
+    return Inspector(Service({source.name: engine}, source.name))
+
+
+def wanted(inspector: Inspector, upload: str, **changes: Any) -> Wanted:
+    return Wanted(**{"backbone": inspector.service.backbone, "source": UPLOAD, "upload": upload, **changes})
+
+
+def filled(inspector: Inspector, upload: str) -> None:
+    for _ in inspector.compute(wanted(inspector, upload), never):
+        pass

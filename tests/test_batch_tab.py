@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import html
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,22 +25,15 @@ from qa_compare.ui.states import nothing
 from qa_compare.ui.stopping import Tasks
 from tests import batch_fixture
 from tests.batch_fixture import BAD, NAME, NAMES, written
+from tests.measured import never, visible
 
 EVIL = "<img src=x onerror='alert(1)'> \" rises"
 rivers, service = batch_fixture.rivers, batch_fixture.service
 
 
-def never() -> bool:
-    return False
-
-
 @pytest.fixture
 def batches(service: Service) -> Batches:
     return Batches(service)
-
-
-def visible(markup: str) -> str:
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", markup)).split())
 
 
 def skipped(update: Any) -> bool:

@@ -177,6 +177,12 @@ def test_the_history_lists_the_newest_first_with_marks_where_gold_is_known() -> 
     assert table.index('aria-current="true"') < table.index('data-pick="2"') < table.index('data-pick="1"')
 
 
+def test_the_history_marks_what_it_cuts_and_nothing_else() -> None:
+    assert "…" not in compare_history.table(session(run("Seine and Paris", "Where?", "Paris")))
+    table = compare_history.table(session(run("Paris " * 40, "Where? " * 40, "Paris " * 30)))
+    assert table.count("…") == 3  # question, passage and the base's answer
+
+
 def test_a_run_without_a_variant_leaves_its_cell_empty() -> None:
     asked: Comparison = comparison("A b.", "C?", lora=None)
     table = compare_history.table(session(run(), run(asked=asked, id="other")))

@@ -109,7 +109,18 @@ def test_a_long_command_names_what_there_is(command, capsys):
     elif "/" in words[0]:
         assert (ROOT / words[0]).is_file() or words[0].startswith(".venv/")
     else:
-        assert words[0] in {"python", "pip", "accelerate", "hf", "docker", "git", "pre-commit", ".", "apt-get"}
+        assert words[0] in {
+            "python",
+            "python3",
+            "pip",
+            "accelerate",
+            "hf",
+            "docker",
+            "git",
+            "pre-commit",
+            ".",
+            "apt-get",
+        }
 
 
 def _check_options(module: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -118,6 +118,22 @@ def test_an_uploaded_file_joins_the_sources(service: Service, squad_file: Path) 
     assert len(service.sources) == 2  # no other visitor sees it
 
 
+def test_a_question_of_another_tab_opens_as_long_as_it_is_there(service: Service, squad_file: Path) -> None:
+    there = compare_open.open_elsewhere(service, UPLOAD, str(squad_file), "q1")
+    assert there[4:6] == [tiny.examples(2)[1].passage, tiny.examples(2)[1].question]
+    assert all(map(skipped, compare_open.open_elsewhere(service, SAMPLE, "", "q1")))
+    *rest, status = compare_open.open_elsewhere(service, UPLOAD, f"{squad_file}.gone", "q1")
+    assert all(map(skipped, rest))
+    assert 'role="alert"' in status
+    assert "there is no such file" in status
+
+
+def test_the_browser_fetches_a_file_only_once_it_was_written(service: Service) -> None:
+    fetches = [one for one in page.build_page(service).fns.values() if isinstance(one.js, str) and ".click()" in one.js]
+    assert len(fetches) == 5
+    assert all(one.trigger_only_on_success for one in fetches)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [

@@ -25,6 +25,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
+import app
 from qa_compare import ended, request_log
 from qa_compare.backbones import ADAPTERS
 from qa_compare.engine import Engine
@@ -280,6 +281,16 @@ def test_half_a_password_is_refused_and_not_repeated(value: str) -> None:
 def test_a_rate_that_is_no_number_is_refused(value: str) -> None:
     with pytest.raises(UserError, match="QA_COMPARE_RATE must be a whole number"):
         settings({"QA_COMPARE_RATE": value})
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "65536", "x"])
+def test_a_port_that_there_is_not_is_refused_in_one_line(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GRADIO_SERVER_PORT", value)
+    with pytest.raises(SystemExit, match="2"):
+        app.parser().parse_args([])
+    assert "error: argument --port: " in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_healthz_has_versions_and_every_variant_with_its_state(page: str, river: Service) -> None:

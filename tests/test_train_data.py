@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 import pytest
@@ -13,9 +12,9 @@ from qa_compare.features import encode
 from qa_compare.files import write_json
 from qa_compare.readers import read_examples
 from tests import tiny, training_fixture
-from train import data
+from tests.training_fixture import refused
+from train import data, split
 from train.options import Options
-from train.split import split_by_article
 
 files = training_fixture.files
 
@@ -57,7 +56,7 @@ def test_a_split_by_passage_shares_none_and_one_by_article_shares_no_article():
     train, held = data.split_by_passage(examples, 0.2)
     assert 6 <= len(held) <= 18
     assert {one.passage for one in train}.isdisjoint(one.passage for one in held)
-    train, held = split_by_article(examples, 0.2, seed=0)
+    train, held = split.split_by_article(examples, 0.2, seed=0)
     assert len(held) == 12
     assert {one.title for one in train}.isdisjoint(one.title for one in held)
 
@@ -79,13 +78,17 @@ def test_sampled_answers_use_every_gold_answer_and_first_only_the_first():
     assert len({first[0]["end"] for _ in range(50)}) == 1
 
 
-def test_the_files_of_a_split_are_read_back(files, tmp_path, monkeypatch, capsys):
-    from train import split
-
-    monkeypatch.setattr(
-        sys, "argv", ["split", str(files[0]), "--fraction", "0.25", "--output", str(tmp_path / "split")]
-    )
-    split.main()
+def test_the_files_of_a_split_are_read_back(files, tmp_path, capsys):
+    split.main([str(files[0]), "--fraction", "0.25", "--output", str(tmp_path / "split")])
     held = read_examples(tmp_path / "split" / "train-validation.json")
     assert len(held) == 3
     assert "3 questions" in capsys.readouterr().out
+
+
+def test_a_file_that_would_leave_one_side_of_a_split_empty_is_refused(files, tmp_path, capsys):
+    write_json(tmp_path / "one.json", to_squad([replace(one, title="Rivers") for one in tiny.examples(4)]))
+    line = refused(capsys, split.main, [str(tmp_path / "one.json"), "--output", str(tmp_path / "split")])
+    assert "one.json cannot be parted: it takes two titles" in line
+    line = refused(capsys, split.main, [str(files[0]), "--fraction", "0", "--output", str(tmp_path / "split")])
+    assert "a --fraction between 0 and 1" in line
+    assert not (tmp_path / "split").exists()

@@ -166,6 +166,43 @@ def test_a_run_goes_on_only_from_what_its_options_make(train, tmp_path, capsys, 
     assert not elsewhere.exists()
 
 
+@pytest.mark.parametrize(
+    ("method", "options", "sentence"),
+    [
+        (lora.METHOD, ("--device", "cuda"), "--device cuda: PyTorch finds no CUDA device here"),
+        (lora.METHOD, ("--targets", "query,valeu"), "--targets: the encoder has no matrix named 'valeu'"),
+        (lora.METHOD, ("--pad-to", "8"), "--pad-to 8: it must lie between 384 and 512"),
+        (prompt_tuning.METHOD, ("--pad-to", "500"), "--pad-to 500: it must lie between 384 and 492"),
+        (prompt_tuning.METHOD, ("--virtual-tokens", "129"), "--virtual-tokens 129: the encoder has room for 128"),
+    ],
+)
+def test_what_would_fail_in_the_middle_of_a_run_is_refused_before_it(
+    train, tmp_path, capsys, monkeypatch, method, options, sentence
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert sentence in refused(capsys, train, method, *options)
+    assert not (tmp_path / "adapters").exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--epochs=0", "--epochs=nan", "--learning-rate=-1", "--head-learning-rate=inf", "--warmup=2",
+        "--weight-decay=-1", "--dropout=1.5", "--encoder-dropout=2", "--seed=-1",
+    ],
+)  # fmt: skip
+def test_a_number_that_an_option_cannot_take_is_refused(capsys, option):
+    name, _, value = option.partition("=")
+    with pytest.raises(SystemExit, match="2"):
+        main(lora.METHOD, [option])
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"argument {name}: {value} is not " in line
+
+
+def test_targets_may_be_parted_by_a_comma_and_a_space():
+    assert lora.configure({**lora.DEFAULTS, "targets": "query, value"}).target_modules == {"query", "value"}
+
+
 def test_without_training_files_and_without_the_hub_one_line_says_what_to_give(tmp_path, train, capsys, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     options = ["--backbone", str(tmp_path / "checkpoint"), "--adapters", str(tmp_path / "adapters")]

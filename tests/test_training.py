@@ -148,27 +148,41 @@ class Interrupted(Exception):
     pass
 
 
+def cut(train, monkeypatch, step: int, *options: str) -> None:
+    """Begin a LoRA with these options, and end it once the checkpoint of that step is written."""
+    original = Sealed.on_save
+
+    def interrupt(self, args, state, control, **kwargs):
+        original(self, args, state, control, **kwargs)
+        if state.global_step >= step:
+            raise Interrupted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Sealed, "on_save", interrupt)
+        with pytest.raises(Interrupted):
+            train(lora.METHOD, *options)
+
+
 def test_an_interrupted_run_resumes_from_its_checkpoint_and_ends_as_an_uninterrupted_one(train, tmp_path, monkeypatch):
     whole = train(lora.METHOD, "--epochs", "4", "--patience", "99")
     expected = (whole / "adapter_model.safetensors").read_bytes()
     events = (whole / "log.jsonl").read_text().splitlines()
     shutil.rmtree(whole)
 
-    original = Sealed.on_save
-
-    def interrupt(self, args, state, control, **kwargs):
-        original(self, args, state, control, **kwargs)
-        if state.global_step >= 4:
-            raise Interrupted
-
-    monkeypatch.setattr(Sealed, "on_save", interrupt)
-    with pytest.raises(Interrupted):
-        train(lora.METHOD, "--epochs", "4", "--patience", "99")
-    monkeypatch.setattr(Sealed, "on_save", original)
+    cut(train, monkeypatch, 4, "--epochs", "4", "--patience", "99")
     resumed = train(lora.METHOD, "--epochs", "4", "--patience", "99", "--resume")
     assert (resumed / "adapter_model.safetensors").read_bytes() == expected
     steps = [json.loads(line)["step"] for line in (resumed / "log.jsonl").read_text().splitlines()]
     assert sorted(set(steps)) == sorted({json.loads(line)["step"] for line in events})
+
+
+def test_a_resumed_run_stops_as_early_as_an_uninterrupted_one(train, monkeypatch):
+    options = ["--epochs", "60", "--learning-rate", "0.1", "--patience", "2", "--evaluations-per-epoch", "1"]
+    whole = read(train(lora.METHOD, *options) / "run.json")
+    every = whole["steps"] - whole["best_step"]  # the steps of two evaluations
+    cut(train, monkeypatch, whole["best_step"] + every // 2, *options, "--overwrite")
+    resumed = read(train(lora.METHOD, *options, "--resume") / "run.json")
+    assert (resumed["steps"], resumed["best_step"]) == (whole["steps"], whole["best_step"])
 
 
 def test_only_whole_checkpoints_of_ones_own_are_resumed_from(train, tmp_path):

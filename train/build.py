@@ -11,6 +11,7 @@ from transformers import BertForQuestionAnswering
 
 from qa_compare import backbones, variants
 from qa_compare.errors import UserError
+from qa_compare.features import MAX_LENGTH
 from qa_compare.loading import apply, apply_adapter, load_base
 from qa_compare.modeling import QAPeftModel, Repairs, own_head
 from qa_compare.variants import HEAD_FILE, Variant
@@ -55,9 +56,11 @@ def build(
     """`base` with what `method` trains, those parameters alone trainable.
 
     Raises:
-        UserError: the folder to continue from is broken, of another method, or of another shape than `own` says.
+        UserError: the encoder cannot do what the options say, or the folder to continue from is broken, of another
+            method, or of another shape than `own` says.
     """
     config = method.configure(own)
+    _check(config, base, options)
     before = _before(options.init_from, backbone, method) if options.init_from else None
     if config is None:
         plain = own_head(base if before is None else cast("BertForQuestionAnswering", apply(before, base)))
@@ -73,6 +76,22 @@ def build(
     if getattr(saved, "tokenizer_name_or_path", None):
         saved.tokenizer_name_or_path = saved.base_model_name_or_path
     return model
+
+
+def _check(config: Any, base: BertForQuestionAnswering, options: Options) -> None:
+    """Refuse what would fail in the middle of the run, or be trained in vain."""
+    targets = getattr(config, "target_modules", None)
+    names = [name for name, _ in base.named_modules()]
+    for target in sorted(targets) if isinstance(targets, set) else ():
+        if not any(f".{name}".endswith(f".{target}") for name in names):
+            raise UserError(f"--targets: the encoder has no matrix named {target!r}")
+    table = base.config.max_position_embeddings
+    window = min(MAX_LENGTH, table)
+    virtual = config.num_virtual_tokens if config and config.peft_type == "PROMPT_TUNING" else 0
+    if window + virtual > table:
+        raise UserError(f"--virtual-tokens {virtual}: the encoder has room for {table - window} beside its windows")
+    if options.pad_to and not window <= options.pad_to <= table - virtual:
+        raise UserError(f"--pad-to {options.pad_to}: it must lie between {window} and {table - virtual}")
 
 
 def _before(folder: Path, backbone: backbones.Backbone, method: Method) -> Variant:

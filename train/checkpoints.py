@@ -58,6 +58,15 @@ def last_checkpoint(folder: Path) -> Path | None:
     return next((path for path in found if _sealed(path)), None)
 
 
+def evaluations_in_vain(checkpoint: Path | None) -> int:
+    """How many evaluations in a row had no lower loss by then. Trainer would restore that with the old --patience."""
+    if checkpoint is None:
+        return 0
+    kept = read_json(checkpoint / "trainer_state.json")["stateful_callbacks"]["EarlyStoppingCallback"]
+    count: int = kept["attributes"]["early_stopping_patience_counter"]
+    return count
+
+
 def _sealed(folder: Path) -> bool:
     try:
         manifest = read_json(folder / MANIFEST)

@@ -25,7 +25,7 @@ from qa_compare.runs import LOG, RUN, read_log
 from train import build, held_out, record
 from train import data as training_data
 from train import options as shared
-from train.checkpoints import Sealed, last_checkpoint
+from train.checkpoints import Sealed, evaluations_in_vain, last_checkpoint
 from train.command import one_line
 from train.log import Log
 from train.options import Options
@@ -86,6 +86,8 @@ def run(method: Method, options: Options, own: MethodOptions, *, repairs: Repair
     # marked as prepared, and their gradients are then never averaged
     arguments.eval_on_start = checkpoint is None
     log = _prepare(output, checkpoints, checkpoint, options, write=arguments.process_index == 0)
+    early = EarlyStoppingCallback(options.patience)
+    early.early_stopping_patience_counter = evaluations_in_vain(checkpoint)
     trainer = QATrainer(
         model=model,
         args=arguments,
@@ -93,7 +95,7 @@ def run(method: Method, options: Options, own: MethodOptions, *, repairs: Repair
         eval_dataset=validation,
         data_collator=training_data.Collator(tokenizer.pad_token_id, options.pad_to),
         compute_metrics=SpanMetrics(validation),
-        callbacks=[log, Sealed(), EarlyStoppingCallback(options.patience)],
+        callbacks=[log, Sealed(), early],
         head_learning_rate=options.head_learning_rate,
     )
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -135,7 +137,10 @@ def _put_aside(output: Path, options: Options) -> None:
 
 def training_arguments(options: Options, checkpoints: Path, windows: int) -> TrainingArguments:
     """What Trainer is told; `windows` are there to train on."""
-    device = options.device if options.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+    there = torch.cuda.is_available()
+    if options.device == "cuda" and not there:
+        raise UserError("--device cuda: PyTorch finds no CUDA device here")
+    device = options.device if options.device != "auto" else ("cuda" if there else "cpu")
     precision = options.precision
     if precision == "auto":
         precision = "bf16" if device == "cuda" else fastest_precision(device)

@@ -11,14 +11,14 @@ from typing import Any
 from peft import LoraConfig
 
 from train.loop import Method, main
-from train.options import positive
+from train.options import positive, share
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that only this method has."""
     parser.add_argument("--rank", type=positive, help="r, the rank of the update")
     parser.add_argument("--alpha", type=positive, help="the update is scaled by alpha / r")
-    parser.add_argument("--dropout", type=float, help="on the update's input")
+    parser.add_argument("--dropout", type=share, help="on the update's input")
     parser.add_argument("--targets", help='names of the matrices, comma-separated, or "all-linear"')
 
 
@@ -30,7 +30,7 @@ def configure(options: dict[str, Any]) -> LoraConfig:
         r=options["rank"],
         lora_alpha=options["alpha"],
         lora_dropout=options["dropout"],
-        target_modules=targets if targets == "all-linear" else targets.split(","),
+        target_modules=targets if targets == "all-linear" else [one.strip() for one in targets.split(",")],
         modules_to_save=["qa_outputs"],
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -87,20 +88,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-examples", type=positive, help="training questions, drawn at random")
     add("--max-validation", type=positive, help="validation questions, drawn at random (default: 1000)")
     add("--answers", choices=("first", "sampled"), help="train on the first gold answer, or on a random one each time")
-    add("--epochs", type=float, help="passes over the training questions, at most")
+    add("--epochs", type=above_zero, help="passes over the training questions, at most")
     add("--max-steps", type=positive, help="optimiser steps, instead of --epochs")
-    add("--learning-rate", type=float, help="of the adapter")
-    add("--head-learning-rate", type=float, help="of the question-answering head (default: the adapter's)")
+    add("--learning-rate", type=above_zero, help="of the adapter")
+    add("--head-learning-rate", type=above_zero, help="of the question-answering head (default: the adapter's)")
     add("--batch-size", type=positive, help="windows in a forward pass of one process")
     add("--accumulate", type=positive, help="forward passes of each process in an optimiser step")
-    add("--warmup", type=float, help="share of the steps in which the learning rate rises")
-    add("--weight-decay", type=float)
+    add("--warmup", type=share, help="share of the steps in which the learning rate rises")
+    add("--weight-decay", type=share)
     add("--schedule", choices=("linear", "cosine", "constant"), help="of the learning rate after the warm-up")
     add("--patience", type=positive, help="evaluations without a lower loss before stopping early")
     add("--evaluations-per-epoch", type=positive)
-    add("--precision", choices=("auto", "fp32", "bf16"), help="auto: bf16 where the processor has it")
+    add("--precision", choices=("auto", "fp32", "bf16"), help="auto: bf16 where it is faster here")
     add("--device", choices=("auto", "cpu", "cuda"))
-    add("--seed", type=int)
+    add("--seed", type=seed)
     add("--runs", type=Path, help="folder for checkpoints (default: runs)")
     add("--resume", action="store_true", help="go on from the last checkpoint of this output")
     add("--overwrite", action="store_true", help="replace a finished run; the old folder is kept under --runs")
@@ -110,7 +111,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _rate(text: str) -> float | None:
-    return None if text == "own" else float(text)
+    return None if text == "own" else share(text)
+
+
+def share(text: str) -> float:
+    """A number from 0 to below 1, as an argument's type."""
+    number = float(text)
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
+    return number
+
+
+def above_zero(text: str) -> float:
+    """A number above 0, as an argument's type."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+def seed(text: str) -> int:
+    """What NumPy takes as one, as an argument's type."""
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 2**32")
+    return number
 
 
 def positive(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Hold passages out of a training file, for early stopping and calibration, whole articles at a time.
+"""Part a file of questions in two, whole articles at a time: one to train on, one to measure or to stop by.
 
 python -m train.split new_wiki.json --fraction 0.1 --output runs/split
 """
@@ -9,6 +9,7 @@ import argparse
 import random
 from pathlib import Path
 
+from qa_compare.errors import UserError
 from qa_compare.examples import Example, to_squad
 from qa_compare.files import write_json
 from qa_compare.readers import read_examples
@@ -25,16 +26,18 @@ def split_by_article(examples: list[Example], fraction: float, seed: int) -> tup
     return [one for one in examples if one.title not in held], [one for one in examples if one.title in held]
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Write `<name>-train.json` and `<name>-validation.json`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
     parser.add_argument("--fraction", type=float, default=0.1, help="share of the questions to hold out")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("runs/split"))
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     with one_line():
         train, held = split_by_article(read_examples(arguments.file), arguments.fraction, arguments.seed)
+        if not train or not held:
+            raise UserError(f"{arguments.file} cannot be parted: it takes two titles, and a --fraction between 0 and 1")
         arguments.output.mkdir(parents=True, exist_ok=True)
         for name, examples in (("train", train), ("validation", held)):
             path = arguments.output / f"{arguments.file.stem}-{name}.json"

@@ -44,7 +44,7 @@ def checked(found: Checked) -> str:
     if not bad:
         return f'<div class="checked"><p>✓ {holds}</p></div>'
     rows = "".join(
-        f'<tr><th scope="row">{cards.text(one.row)}</th><td>{cards.text(_short(one.message))}</td></tr>'
+        f'<tr><th scope="row">{cards.text(one.row)}</th><td>{cards.text(cards.short(one.message, 300))}</td></tr>'
         for one in found.problems[:LISTED]
     )
     more = f"The first {LISTED:,} are listed. " if bad > LISTED else ""
@@ -109,7 +109,3 @@ def question(result: Result, chosen: str) -> str:
 def count(number: int, what: str) -> str:
     """1, "question" -> "1 question"; 20_000 -> "20,000 questions"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def _short(text: str, most: int = 300) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

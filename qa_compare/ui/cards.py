@@ -44,6 +44,11 @@ def text(value: str) -> str:
     return escape(value.translate(_PICTURES))
 
 
+def short(value: str, most: int) -> str:
+    """The text, cut to `most` characters with an ellipsis where it is longer; not yet escaped."""
+    return value if len(value) <= most else f"{value[: most - 1]}…"
+
+
 def percent(share: float) -> str:
     """0.914 -> "91%"; what is close to none or all of it says so instead of 0% or 100%."""
     if 0 < share < 0.01:

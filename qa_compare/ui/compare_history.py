@@ -59,11 +59,12 @@ def _row(run: Run, shown: Run | None, variants: Sequence[tuple[str, str]]) -> st
     )
     current = ' aria-current="true"' if shown and shown.number == run.number else ""
     edited = "Edited: " if run.edited else ""
-    passage = cards.text(edited + run.comparison.passage[:90])
+    question = cards.text(cards.short(run.comparison.question, 160))
+    passage = cards.text(edited + cards.short(run.comparison.passage, 90))
     return (
         f'<tr{current}><td class="number">{run.number}</td><th scope="row">'
         f'<button type="button" data-pick="{run.number}" data-event="select" title="Reopen" dir="auto">'
-        f'{cards.text(run.comparison.question[:160])}</button><span class="told" dir="auto">{passage}…</span></th>'
+        f'{question}</button><span class="told" dir="auto">{passage}</span></th>'
         f'{cells}<td><button type="button" class="small" data-pick="{run.number}" data-event="delete" '
         f'aria-label="Remove run {run.number}">Remove</button></td></tr>'
     )
@@ -78,7 +79,7 @@ def _answer(answer: VariantAnswer, run: Run) -> str:
         icon, words = _SIGNS[match_kind(prediction.answer, run.gold_texts)]
         sign = f'<span aria-hidden="true">{icon}</span><span class="unseen">{words}: </span> '
     return (
-        f'{sign}<span class="given" dir="auto">{cards.text(prediction.answer[:120])}</span> '
+        f'{sign}<span class="given" dir="auto">{cards.text(cards.short(prediction.answer, 120))}</span> '
         f'<span class="share">{cards.percent(prediction.confidence)}</span>'
     )
 

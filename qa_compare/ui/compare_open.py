@@ -63,8 +63,13 @@ def open_file(service: Service, path: str) -> Updates:
 
 
 def open_elsewhere(service: Service, source: str, uploaded: str, number: str) -> Updates:
-    """A question that was chosen in another tab, from its source."""
-    questions = service.questions(source, uploaded)
+    """A question that was chosen in another tab, from its source; where it is gone from there, the page stays."""
+    try:
+        questions = service.questions(source, uploaded)
+    except UserError as error:  # an upload that was deleted since
+        return [*[gr.skip()] * 6, _refused(str(error))]
+    if number not in questions.by_id:
+        return [gr.skip()] * 7
     return [_source(service, source, questions), uploaded, *_show(questions, questions.by_id[number])]
 
 

@@ -115,7 +115,7 @@ def _wire_filters(parts: _Parts, clear: gr.Button, exports: dict[str, gr.Button]
     parts.show(clear.click(handlers.anew, None, parts.anew, **PRIVATE))
     for kind, button in exports.items():
         made = button.click(partial(handlers.export, parts.inspector, kind), parts.met, file, **PRIVATE)
-        made.then(None, js=downloads.fetch("errors-file"), **PRIVATE)
+        made.success(None, js=downloads.fetch("errors-file"), **PRIVATE)
 
 
 def _wire_question(parts: _Parts, put: gr.Button, question: Components, tabs: gr.Tabs, opened: compare.Opened) -> None:

@@ -1,4 +1,4 @@
-"""What the error inspection's controls do, as plain functions; and the `/errors` endpoint for programs."""
+"""What the error inspection's controls do, as plain functions."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from qa_compare.ui import cards, theme
 from qa_compare.ui.states import nothing
 
 PAGE = 10
+CUT = 90  # characters of an answer or a title in the table
 # what stands behind a kind's badge: a sign beside the colour, for who cannot tell colours apart
 _LOOKS = {
     RIGHT: "exact",
@@ -78,17 +79,17 @@ def _row(table: Table, row: int, chosen: str) -> str:
     example = table.examples[row]
     golds = gold_texts(example)
     more = f' <span class="more">+{len(golds) - 1}</span>' if len(golds) > 1 else ""
-    gold = f"{cards.text(_short(golds[0]))}{more}" if golds else '<span class="more">none</span>'
+    gold = f"{cards.text(cards.short(golds[0], CUT))}{more}" if golds else '<span class="more">none</span>'
     cells = "".join(
         f'<td data-label="{cards.text(one.label)}"><span class="given" dir="auto">'
-        f"{cards.text(_short(one.answers[row])) or '–'}</span>{_badge(one, row)}</td>"
+        f"{cards.text(cards.short(one.answers[row], CUT)) or '–'}</span>{_badge(one, row)}</td>"
         for one in table.columns
     )
     identifier = cards.text(example.id)
     return (
         f'<tr data-pick="row:{identifier}"{" aria-current=true" if example.id == chosen else ""}>'
-        f'<th scope="row"><button type="button" dir="auto">{cards.text(_short(example.question, 160))}</button>'
-        f'<span class="article">{cards.text(_short(example.title.replace("_", " ")))}</span></th>'
+        f'<th scope="row"><button type="button" dir="auto">{cards.text(cards.short(example.question, 160))}</button>'
+        f'<span class="article">{cards.text(cards.short(example.title.replace("_", " "), CUT))}</span></th>'
         f'<td data-label="Gold answer" dir="auto">{gold}</td>{cells}</tr>'
     )
 
@@ -124,7 +125,7 @@ def detail(table: Table, row: int) -> str:
 def _card(table: Table, column: Column, row: int) -> str:
     example, answer, start = table.examples[row], column.answers[row], int(column.start[row])
     places = [(start, start + len(answer))] if start >= 0 else find(example.passage, answer)[:1]
-    gold = [(one.start, one.start + len(one.text)) for one in example.answers]
+    marked = cards.highlight(example.passage, places[0] if places else None, cards.places(example.answers))
     sure = float(column.confidence[row])
     size = " longer" if len(answer) > 80 else " long"
     label = cards.text(column.label)
@@ -135,7 +136,7 @@ def _card(table: Table, column: Column, row: int) -> str:
         f"{cards.said(answer or 'No answer', size if answer else ' long empty', column.label)}"
         f'<p class="match">{_badge(column, row, score=True)}</p>'
         f'<div class="passage" tabindex="0" role="region" dir="auto" aria-label="Passage with the answer of {label}">'
-        f"{cards.highlight(example.passage, places[0] if places else None, gold)}</div></article>"
+        f"{marked}</div></article>"
     )
 
 
@@ -153,7 +154,3 @@ def row_of(table: Table, identifier: str) -> int | None:
     """The row of the question of that id; None where there is none."""
     places = np.flatnonzero(np.array([example.id == identifier for example in table.examples]))
     return int(places[0]) if len(places) else None
-
-
-def _short(text: str, most: int = 90) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,18 +1,21 @@
 """What runs in the browser beside a `gr.HTML`: given to it as `js_on_load`."""
 
 # a click anywhere in something that can be picked; a button in it brings the keyboard, and, when it is made anew, keeps
-# the focus
+# the focus: it is known by what it picks or, like a pager's, by its words
 PICK = """
-let picked = '';
+let place = '', words = '';
 element.addEventListener('click', event => {
     const one = event.target.closest('[data-pick]');
     if (!one || one.disabled) return;
-    picked = one.dataset.pick;
-    trigger(one.dataset.event || 'click', {pick: picked});
+    place = `[data-pick="${CSS.escape(one.dataset.pick)}"]`;
+    words = event.target.closest('button')?.textContent;
+    trigger(one.dataset.event || 'click', {pick: one.dataset.pick});
 });
 watch('value', () => {
-    const again = picked && element.querySelector(`button[data-pick="${CSS.escape(picked)}"]`);
-    if (again && document.activeElement === document.body) again.focus({preventScroll: true});
+    if (!words || document.activeElement !== document.body) return;
+    const again = element.querySelector(`button${place}:enabled, ${place} button`)
+        || [...element.querySelectorAll('button:enabled')].find(one => one.textContent === words);
+    if (again) again.focus({preventScroll: true});
 });
 """
 # once new cards stand in the page, each passage scrolls, within its own box, to the answer
