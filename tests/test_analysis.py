@@ -93,6 +93,22 @@ def test_of_several_places_the_one_nearest_to_gold_counts() -> None:
     assert error_kind(one, "Rome", -1, False, 0.5) == "too short"
 
 
+@pytest.mark.parametrize(
+    ("passage", "answer"),
+    [(". " * 100_000, "x"), ("." + " " * 199_999, "x"), ('."\n' * 60_000, "x"), ("_" * 200_000, "_ _ _ x")],
+    ids=["dots", "spaces", "lines", "underscores"],
+)
+def test_a_kind_of_error_is_found_within_a_second_whatever_the_passage(passage: str, answer: str) -> None:
+    one = Example("q", "", f"Burgundy {passage} x", "?", (Answer("Burgundy", 0),))
+    begin = time.process_time()
+    assert error_kind(one, answer, -1, False, 0.0) in ("right sentence", "wrong sentence")
+    assert time.process_time() - begin < 1
+
+
+def test_words_between_underscores_are_found() -> None:
+    assert find("It says _Le Havre_ there.", "le_havre") == [(9, 17)]
+
+
 GOLDS = ["Burgundy", "Paris", "Le Havre", None]
 
 
