@@ -275,6 +275,13 @@ def test_a_spreadsheet_takes_no_text_for_a_formula(table: Table, start: str) -> 
     assert cells.count("'" + evil) == 5
 
 
+def test_without_a_gold_answer_a_row_has_no_scores(table: Table) -> None:
+    answer = as_objects(table, [3])[0]["variants"]["lora"]
+    assert (answer["kind"], answer["exact_match"], answer["f1"]) == ("no gold", None, None)
+    cells = next(csv.DictReader(io.StringIO(as_csv(table, [3]))))
+    assert (cells["lora exact_match"], cells["lora f1"]) == ("", "")
+
+
 def test_an_unknown_confidence_is_none_and_an_empty_cell(table: Table) -> None:
     unknown = Table(table.examples, (replace(table.columns[0], confidence=np.full(4, np.nan)),))
     assert as_objects(unknown, [0])[0]["variants"]["base"]["confidence"] is None
