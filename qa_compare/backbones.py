@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qa_compare import hub
-from qa_compare.errors import UserError
+from qa_compare.errors import UserError, reason
 from qa_compare.files import read_json, sha256
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def load_model(backbone: Backbone, weights: Weights) -> BertForQuestionAnswering
             weights.folder, use_safetensors=True, local_files_only=True, dtype="float32"
         )
     except Exception as error:  # safetensors and transformers raise many kinds for a damaged checkpoint
-        raise UserError(f"{weights.folder} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{weights.folder} cannot be loaded: {reason(error)}") from error
     head = model.qa_outputs
     model.qa_outputs = Fp32Linear(head.in_features, head.out_features)
     model.qa_outputs.load_state_dict(head.state_dict())
@@ -235,6 +235,6 @@ def load_tokenizer(weights: Weights) -> PreTrainedTokenizerFast:
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(weights.folder, local_files_only=True)
     except Exception as error:  # as above
-        raise UserError(f"the tokenizer in {weights.folder} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise UserError(f"the tokenizer in {weights.folder} cannot be loaded: {reason(error)}") from error
     fast: PreTrainedTokenizerFast = tokenizer
     return fast

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from qa_compare import backbones
-from qa_compare.errors import UserError
+from qa_compare.errors import UserError, reason
 from qa_compare.files import sha256
 
 if TYPE_CHECKING:
@@ -181,8 +181,7 @@ class BertScorer:
         try:
             return kind.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False, **options)
         except Exception as error:  # transformers and safetensors raise many kinds for a damaged folder
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(f"BERTScore's encoder in {self.folder} cannot be loaded: {reason}") from error
+            raise UserError(f"BERTScore's encoder in {self.folder} cannot be loaded: {reason(error)}") from error
 
 
 def open_scorer(model: str | None = None) -> BertScorer:

@@ -13,7 +13,7 @@ from qa_compare.cli import adapters_folder, check_output, open_engine, progress_
 from qa_compare.errors import UserError
 from qa_compare.examples import Example, fingerprint
 from qa_compare.readers import read_examples
-from qa_compare.runs import METRICS, PREDICTIONS, write_metrics, write_predictions
+from qa_compare.runs import METRICS, PREDICTIONS, read_run, write_metrics, write_predictions
 
 if TYPE_CHECKING:
     from qa_compare.bertscore import BertScorer
@@ -54,7 +54,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _folder(arguments: argparse.Namespace, engine: Engine) -> Path | None:
-    """The variant's folder where it is to be written to."""
+    """The variant's folder where it is to be written to. Raises UserError where that, or its card, cannot be done."""
     variant = engine.variant(arguments.variant)
     if not arguments.save:
         return None
@@ -62,6 +62,7 @@ def _folder(arguments: argparse.Namespace, engine: Engine) -> Path | None:
         raise UserError(f"--save: {variant.name} of {engine.backbone} has no folder; use --output and --predictions")
     for name in (PREDICTIONS, METRICS, CARD):
         check_output("--save", variant.folder / name)
+    read_run(variant.folder)  # the card is made from it: a damaged one is told before the work, not after it
     return variant.folder
 
 

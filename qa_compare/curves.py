@@ -115,11 +115,11 @@ def marks(trail: Trail, field: str, axis: str) -> tuple[Mark, ...]:
     return tuple(found)
 
 
-def _steps_before(earlier: dict[str, Any] | None) -> int:
+def _steps_before(earlier: Any) -> int:
     """The log counts on from the run that was continued, `run.json` does not."""
-    if not earlier:
+    if not isinstance(earlier, dict):  # None, or anything: run.json does not vouch for what it copied from another
         return 0
-    steps = earlier.get("steps")  # run.json does not vouch for what it copied from another
+    steps = earlier.get("steps")
     return (steps if isinstance(steps, int) else 0) + _steps_before(earlier.get("continued_from"))
 
 

@@ -33,7 +33,8 @@ SAME_SENTENCE, OTHER_SENTENCE, NO_ANSWER, NO_GOLD = "right sentence", "wrong sen
 KINDS = (RIGHT, LONG, SHORT, OVERLAP, SAME_SENTENCE, OTHER_SENTENCE, NO_ANSWER, NO_GOLD)
 
 Span = tuple[int, int]
-_END = re.compile(r"[.!?][\"')\]”’»]*\s+(?=\W*[^\Wa-z])|\n+")
+# what follows is looked for among a few marks only: a passage of dots and spaces would else take hours
+_END = re.compile(r"[.!?][\"')\]”’»]*+\s++(?=\W{0,20}+[^\Wa-z])|\n+")
 
 
 def error_kind(example: Example, answer: str, start: int, exact_match: bool, f1: float) -> str:
@@ -58,10 +59,10 @@ def error_kind(example: Example, answer: str, start: int, exact_match: bool, f1:
 
 def find(passage: str, answer: str) -> list[Span]:
     """Where the answer's words stand in the passage, in any case and whatever punctuation or white space parts them."""
-    words = re.findall(r"\w+", answer)
+    words = re.findall(r"[^\W_]+", answer)
     if not words:
         return [(found.start(), found.end()) for found in re.finditer(re.escape(answer.strip()), passage)]
-    pattern = r"(?<!\w)" + r"[\W_]*".join(map(re.escape, words)) + r"(?!\w)"
+    pattern = r"(?<![^\W_])" + r"[\W_]*+".join(map(re.escape, words)) + r"(?![^\W_])"
     return [(found.start(), found.end()) for found in re.finditer(pattern, passage, re.IGNORECASE)]
 
 

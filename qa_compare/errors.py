@@ -15,6 +15,11 @@ class OverLimit(UserError):
     """More than the caller takes: too many bytes or rows."""
 
 
+def reason(error: BaseException) -> str:
+    """The first line of what a library says of an error; its kind where it says nothing, as `MemoryError` does."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def quoted(value: Any) -> str:
     """What somebody sent, for a sentence about it: never long, and never more than its kind where it is no text."""
     if isinstance(value, str):

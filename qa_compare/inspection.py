@@ -130,7 +130,7 @@ class Inspector:
         self, view: View, wanted: Wanted, variant: Variant, cancelled: Callable[[], bool], pace: Pace
     ) -> Iterator[int]:
         examples, engine = view.questions.examples, self.service.engines[wanted.backbone]
-        key = (view.questions.fingerprint, wanted.backbone, variant.name, 0)
+        key = (view.questions.key, wanted.backbone, variant.name, 0)
         with self._lock:
             if key in self._columns:  # somebody else was faster
                 return
@@ -166,7 +166,7 @@ class Inspector:
 
     def _column(self, questions: Questions, backbone: str, variant: Variant) -> Column | None:
         """The saved answers or, where there are none to these questions, those computed before."""
-        computed = (questions.fingerprint, backbone, variant.name, 0)
+        computed = (questions.key, backbone, variant.name, 0)
         key = (*computed[:3], _saved_at(variant))
         if key in self._columns:
             return self._columns[key]
@@ -177,13 +177,13 @@ class Inspector:
         return self._columns.get(computed)
 
     def _file(self, questions: Questions, path: str) -> Column:
-        key = (questions.fingerprint, "file", path)
+        key = (questions.key, "file", path)
         return keep(self._columns, key, _COLUMNS, lambda: answer_columns.from_file(Path(path), questions.examples))
 
     def _table(self, questions: Questions, columns: list[Column]) -> Table | None:
         if not columns:
             return None
-        key = (questions.fingerprint, *map(id, columns))  # a table holds its columns, so that no id is used anew
+        key = (questions.key, *map(id, columns))  # a table holds its columns, so that no id is used anew
         return keep(self._tables, key, _TABLES, lambda: Table(questions.examples, tuple(columns)))
 
 

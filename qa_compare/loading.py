@@ -14,7 +14,7 @@ from transformers import BertForQuestionAnswering
 from qa_compare import backbones
 from qa_compare.adapter_config import MERGEABLE, read_config
 from qa_compare.backbones import Backbone, Weights
-from qa_compare.errors import UserError
+from qa_compare.errors import UserError, reason
 from qa_compare.features import MAX_LENGTH
 from qa_compare.files import sha256
 from qa_compare.modeling import ADAPTER, QAPeftModel, Repairs, merge, own_head, share
@@ -55,7 +55,7 @@ def apply(variant: Variant, base: BertForQuestionAnswering) -> QAModel:
     except UserError:
         raise
     except Exception as error:  # PEFT, safetensors and torch raise many kinds for a damaged folder
-        raise UserError(f"{variant.name} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{variant.name} cannot be loaded: {reason(error)}") from error
     return model.eval().requires_grad_(False)
 
 

@@ -17,8 +17,10 @@ from qa_compare.examples import Answer
 
 _MARKS = "?？؟"
 _LETTERS = re.compile(r"[^\W\d_]+")
-# "Paris", "New York", "O'Brien-Smith"; a name that opens a sentence may only be a capital letter
-_NAME = re.compile(r"[^\W\d_a-z][\w'’-]*[a-z][\w'’-]*(?: [^\W\d_a-z][\w'’-]*[a-z][\w'’-]*)*")
+# "Paris", "New York", "O'Brien-Smith"; a name that opens a sentence may only be a capital letter. The first small
+# letter stands near the beginning: to look for it further on takes hours in a passage of capitals alone
+_CAPITALISED = r"[^\W\d_a-z][\w'’-]{0,20}?[a-z][\w'’-]*"
+_NAME = re.compile(rf"(?<!\w){_CAPITALISED}(?: {_CAPITALISED})*")
 _SENTENCE_END = re.compile(r"[.!?:;\n\"“”][\"”’)\]]*\s*$")
 # capitalised, and no names: what a sentence opens with, dates, titles, and what comes from a country
 _NO_NAMES = frozenset(
@@ -160,7 +162,7 @@ def swap(text: str, one: str, other: str) -> str:
 
 
 def _named(name: str, text: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
+    return name in text and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
 
 
 def _short(text: str, most: int = 60) -> str:

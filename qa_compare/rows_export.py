@@ -16,7 +16,7 @@ from qa_compare.tables import csv_text
 def as_objects(table: Table, rows: Iterable[int]) -> list[dict[str, Any]]:
     """One object a row: the question's texts, and under `variants` each column's answer, score, confidence and kind.
 
-    Scores and confidence are 0 to 1; a confidence that is not known is None.
+    Scores and confidence are 0 to 1; a confidence that is not known is None, and so are scores without a gold answer.
     """
     return [
         {
@@ -25,18 +25,18 @@ def as_objects(table: Table, rows: Iterable[int]) -> list[dict[str, Any]]:
             "question": example.question,
             "passage": example.passage,
             "gold": list(dict.fromkeys(gold.text for gold in example.answers)),
-            "variants": {column.name: _answer(column, row) for column in table.columns},
+            "variants": {column.name: _answer(column, row, bool(example.answers)) for column in table.columns},
         }
         for row in map(int, rows)
     ]
 
 
-def _answer(column: Column, row: int) -> dict[str, Any]:
+def _answer(column: Column, row: int, marked: bool) -> dict[str, Any]:
     confidence = float(column.confidence[row])
     return {
         "answer": column.answers[row],
-        "exact_match": int(column.exact_match[row]),
-        "f1": round(float(column.f1[row]), 4),
+        "exact_match": int(column.exact_match[row]) if marked else None,
+        "f1": round(float(column.f1[row]), 4) if marked else None,
         "confidence": None if math.isnan(confidence) else round(confidence, 4),
         "kind": KINDS[column.kind[row]],
     }

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from qa_compare.errors import UserError
+from qa_compare.errors import UserError, reason
 from qa_compare.examples import Example
 from qa_compare.files import atomic, parse_json, read_bytes, read_json, write_json
 from qa_compare.records import Event, Metrics, PredictionTable, Run
@@ -82,8 +82,7 @@ def read_predictions(folder: Path) -> PredictionTable | None:
         columns = table.select(_schema().names).cast(_schema())
         return _checked(columns, about["fingerprint"], about["bertscore_hash"])
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is damaged or no predictions of this project: {reason}") from error
+        raise UserError(f"{path} is damaged or no predictions of this project: {reason(error)}") from error
 
 
 def write_predictions(path: Path, table: PredictionTable) -> None:

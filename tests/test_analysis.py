@@ -93,6 +93,22 @@ def test_of_several_places_the_one_nearest_to_gold_counts() -> None:
     assert error_kind(one, "Rome", -1, False, 0.5) == "too short"
 
 
+@pytest.mark.parametrize(
+    ("passage", "answer"),
+    [(". " * 100_000, "x"), ("." + " " * 199_999, "x"), ('."\n' * 60_000, "x"), ("_" * 200_000, "_ _ _ x")],
+    ids=["dots", "spaces", "lines", "underscores"],
+)
+def test_a_kind_of_error_is_found_within_a_second_whatever_the_passage(passage: str, answer: str) -> None:
+    one = Example("q", "", f"Burgundy {passage} x", "?", (Answer("Burgundy", 0),))
+    begin = time.process_time()
+    assert error_kind(one, answer, -1, False, 0.0) in ("right sentence", "wrong sentence")
+    assert time.process_time() - begin < 1
+
+
+def test_words_between_underscores_are_found() -> None:
+    assert find("It says _Le Havre_ there.", "le_havre") == [(9, 17)]
+
+
 GOLDS = ["Burgundy", "Paris", "Le Havre", None]
 
 
@@ -258,6 +274,13 @@ def test_a_spreadsheet_takes_no_text_for_a_formula(table: Table, start: str) -> 
     cells = [cell for line in lines for cell in line]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
     assert cells.count("'" + evil) == 5
+
+
+def test_without_a_gold_answer_a_row_has_no_scores(table: Table) -> None:
+    answer = as_objects(table, [3])[0]["variants"]["lora"]
+    assert (answer["kind"], answer["exact_match"], answer["f1"]) == ("no gold", None, None)
+    cells = next(csv.DictReader(io.StringIO(as_csv(table, [3]))))
+    assert (cells["lora exact_match"], cells["lora f1"]) == ("", "")
 
 
 def test_an_unknown_confidence_is_none_and_an_empty_cell(table: Table) -> None:

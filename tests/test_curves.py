@@ -98,6 +98,14 @@ def test_a_continued_runs_marks_count_the_steps_before(tmp_path: Path) -> None:
     assert described([trail(tmp_path, "lora")])[0].endswith("its best checkpoint is that of step 400.")
 
 
+def test_a_continued_run_that_copied_nonsense_counts_from_nought(tmp_path: Path) -> None:
+    folder = tmp_path / "river-bert" / "lora"
+    shown.write_variant(folder, "LoRA")
+    shown.write_log(folder)
+    shown.write_run(folder, best_step=160, continued_from={"steps": "many", "continued_from": "the base"})
+    assert [mark.x for mark in marks(trail(tmp_path, "lora"), "eval_f1", "step")] == [160]
+
+
 def test_a_run_that_goes_on_has_no_marks() -> None:
     going = Trail("ia3", "IA³", (Event(0, 0.0, 0.0, eval_f1=5.0),), None, True)
     assert marks(going, "eval_f1", "step") == ()

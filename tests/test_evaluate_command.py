@@ -143,6 +143,17 @@ def test_what_cannot_be_measured_or_written_is_said_before_the_work(
     assert list(tmp_path.iterdir()) == [questions]
 
 
+def test_a_damaged_run_from_which_no_card_can_be_made_is_told_before_the_work(
+    place: Path, tmp_path: Path, questions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = measured.variant(tmp_path / "adapters", "warm", seed=3)
+    (folder / "run.json").write_text('{"method": "warm"}')
+    arguments = [*options(place, tmp_path), "--adapters", str(tmp_path / "adapters"), "--no-bertscore", "--save"]
+    assert main(["evaluate", str(questions), *arguments]) == 2
+    assert 'warm/run.json has no "hyperparameters"' in capsys.readouterr().err
+    assert not (folder / "metrics.json").exists()
+
+
 def test_what_was_answered_is_kept_when_bertscore_fails(
     place: Path, tmp_path: Path, questions: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

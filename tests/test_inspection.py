@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,17 @@ def test_a_folder_without_answers_to_these_questions_is_read_once(
     for _ in range(3):
         inspector.view(wanted)
     assert looked == [*NAMES]
+
+
+def test_the_same_questions_in_another_order_keep_their_own_answers(inspector: Inspector, tmp_path: Path) -> None:
+    wanted = rivers(tmp_path, 6)
+    write_json(tmp_path / "turned.json", to_squad(tiny.examples(6)[::-1]))
+    turned = replace(wanted, upload=str(tmp_path / "turned.json"))
+    for one in (wanted, turned):
+        fill(inspector, one)
+    view = inspector.view(turned)
+    assert view.table
+    assert view.table.examples == view.questions.examples
+    assert [one.id for one in view.table.examples] == ["q5", "q4", "q3", "q2", "q1", "q0"]
+    answers = inspector.service.engines["river-bert"].predict(view.questions.examples, "lora", top=1)
+    assert list(view.table.columns[1].answers) == [one.answer for one in answers]

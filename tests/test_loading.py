@@ -11,7 +11,7 @@ import torch
 from peft import LoraConfig, PeftModel, PromptTuningConfig
 from safetensors.torch import load_file, save_file
 
-from qa_compare import backbones, variants
+from qa_compare import backbones, loading, variants
 from qa_compare.backbones import Backbone
 from qa_compare.engine import Engine
 from qa_compare.errors import UserError
@@ -85,6 +85,17 @@ def test_a_saved_variant_gives_the_logits_it_had(house, batch, name):
     found = apply(next(one for one in discover(*house) if one.name == name), base)
     torch.testing.assert_close(starts(found, batch), starts(adapted(name), batch), atol=1e-4, rtol=1e-4)
     assert isinstance(found, QAPeftModel) == (name == "prompt-tuning")  # LoRA is merged, and costs what the base does
+
+
+def test_an_error_that_says_nothing_is_told_by_its_kind(house, monkeypatch):
+    def load_file(_path):
+        raise MemoryError
+
+    backbone, adapters = house
+    base = load_base(backbone, backbones.locate(backbone), adapters)
+    monkeypatch.setattr(loading, "load_file", load_file)
+    with pytest.raises(UserError, match=r"^lora cannot be loaded: MemoryError$"):
+        apply(next(one for one in discover(*house) if one.name == "lora"), base)
 
 
 def test_the_head_variant_changes_only_the_head(house, batch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -155,3 +156,23 @@ def test_no_probe_is_slow_on_the_longest_passage() -> None:
     passage = "aa Bb cc Dd. " * 15_000
     assert isinstance(probes.swap_names(passage, QUESTION), Variation)
     assert re.match("Tom", distraction(passage, QUESTION) or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("A" * 200_000, 0),
+        ("A-" * 100_000, 0),
+        (" ".join(f"saw {one}{two}a{three}" for one in "ABCDEFG" for two in range(40) for three in range(60)), 16_800),
+    ],
+    ids=["one word of capitals", "many capitals", "thousands of names"],
+)
+def test_names_are_found_and_swapped_within_a_second_whatever_the_passage(text: str, found: int) -> None:
+    begin = time.process_time()
+    assert len(names(text)) == found
+    assert isinstance(probes.swap_names(text, QUESTION), Variation) == bool(found)
+    assert time.process_time() - begin < 1
+
+
+def test_a_capital_within_a_word_begins_no_name() -> None:
+    assert names("They used the iPhone in Paris.") == {"Paris": 1}
