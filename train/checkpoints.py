@@ -12,7 +12,7 @@ from accelerate import PartialState
 from safetensors import SafetensorError
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from qa_compare.errors import UserError
+from qa_compare.errors import UserError, reason
 from qa_compare.files import read_json, sha256, write_json
 
 MANIFEST = "manifest.json"
@@ -42,12 +42,12 @@ def whole(folder: Path) -> Iterator[None]:
     try:
         yield
     except (UserError, OSError, RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        if "No space left" in reason or shutil.disk_usage(folder.parent).free < _TOO_LITTLE:
-            reason = "there is no space left on its disk"  # torch has other words for it
+        why = reason(error)
+        if "No space left" in why or shutil.disk_usage(folder.parent).free < _TOO_LITTLE:
+            why = "there is no space left on its disk"  # torch has other words for it
         shutil.rmtree(folder, ignore_errors=True)
         raise UserError(
-            f"{folder} cannot be written ({reason}): make room there and run the same command with --resume; "
+            f"{folder} cannot be written ({why}): make room there and run the same command with --resume; "
             "checkpoints written before are kept"
         ) from error
 

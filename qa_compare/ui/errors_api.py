@@ -37,7 +37,7 @@ def endpoint(inspector: Inspector) -> Callable[..., dict[str, Any]]:
         """The questions that meet all of the filters, with the answers of the default backbone's variants.
 
         Parameters:
-            source: "sample" (built in) or "squad" (SQuAD v1.1's validation questions, where they are at hand)
+            source: "sample" (built in) or "squad" (SQuAD v1.1's validation questions, or those of --squad)
             outcome: a 1 (right) or 0 (wrong) for each column, such as "010": what only the second got right
             kind: right, too long, too short, overlap, right sentence, wrong sentence, no answer or no gold
             variant: whose kind and confidence are meant, such as "lora"; of any one if empty
@@ -53,7 +53,8 @@ def endpoint(inspector: Inspector) -> Callable[..., dict[str, Any]]:
         Returns:
             source, questions (all), matching (those that meet the filters), columns, missing (variants without saved
             answers), outcomes (key, right, wrong and count, whatever outcome was asked for), and rows: each with id,
-            title, question, passage, gold, and variants: answer, exact_match, f1, confidence (0 to 1) and kind
+            title, question, passage, gold, and variants: answer, kind, confidence (0 to 1), and exact_match and f1
+            (0 to 1; null without a gold answer)
         """
         met = Filter(outcome, kind, variant, sure or None, question_word, answer_length, passage_length, article, text)
         try:
