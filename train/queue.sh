@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Every long training, one after another: train/queue.sh DATA [STAGE...]
 #
-# DATA is a folder with squadshifts/, qamr/ and squad/. A stage whose run.json is there is skipped, one that was cut goes
-# on from its last checkpoint, and one that fails does not stop the others: its log is runs/logs/<stage>.log. Stages
-# named after DATA are the only ones run. Kill it at any time, and call it again. ADAPTERS=runs/next trains a second set
-# beside the one that is in use; PYTHON= and RUNS= move the rest. A base that changes leaves its adapters behind: train
-# them anew. Each stage takes at most some 100 minutes on two cores.
+# With the settings of the adapters that are shipped. DATA is a folder with squadshifts/, qamr/ and squad/. A stage whose
+# run.json is there is skipped, one that was cut goes on from its last checkpoint, and one that fails does not stop the
+# others: its log is runs/logs/<stage>.log. Stages named after DATA are the only ones run. Kill it at any time, and call it
+# again. ADAPTERS=runs/next trains a second set beside the one that is in use; PYTHON= and RUNS= move the rest. A base that
+# changes leaves its adapters behind: train them anew. Each stage takes at most some 100 minutes on two cores.
 set -u
 DATA=$(cd "${1:?usage: train/queue.sh DATA [STAGE...]}" && pwd) || exit 2
 shift
@@ -25,11 +25,11 @@ child=
 trap '[ -z "$child" ] || { kill "$child"; wait "$child"; }; echo "queue: stopped" >&2; exit 143' TERM INT
 
 common=(--adapters "$ADAPTERS" --runs "$RUNS" --keep-out "$DATA/squad/dev-v1.1.json" --drop-overlap)
-scored=(--validation-file "$DATA/squad/dev-v1.1.json" --questions 1000)
+scored=(--validation-file "$DATA/squad/dev-v1.1.json" --questions 1000 --batch-size 8 --max-validation 100)
 wiki=(--train-file "$DATA/squadshifts/new_wiki_v1.0.json")
 other=(--train-file "$DATA/squadshifts/amazon_reviews_v1.0.json" --train-file "$DATA/squadshifts/reddit_v1.0.json"
        --train-file "$DATA/qamr/qamr_dev_filtered.json")
-all=("${other[@]}" "${wiki[@]}" --answers sampled --max-validation 500)
+learn=(--answers sampled --max-validation 300)
 failed=0
 
 run() { # NAME MODULE ARGUMENT...
@@ -55,16 +55,16 @@ stage() { # BACKBONE/VARIANT MODULE ARGUMENT...
     fi
 }
 
-stage minilm-l6-qa/base          train.base "${other[@]}" --answers sampled --epochs 2 --max-validation 500
-stage minilm-l6-qa/lora          train.lora "${wiki[@]}" --answers sampled --epochs 5 --learning-rate 7e-4
-stage minilm-l6-qa/prompt-tuning train.prompt_tuning "${wiki[@]}" --answers sampled --epochs 8
-stage minilm-l6-qa/head          train.base --head-only "${wiki[@]}" --answers sampled --epochs 8 --learning-rate 3e-4
-stage minilm-l6/base             train.base --head-only "${all[@]}" --epochs 2
-stage minilm-l6/lora             train.lora "${wiki[@]}" --answers sampled --epochs 3 --learning-rate 7e-4 --alpha 64 --init-from "$ADAPTERS/minilm-l6-qa/base"
-stage minilm-l6/prompt-tuning    train.prompt_tuning "${wiki[@]}" --answers sampled --virtual-tokens 50 --epochs 3 --learning-rate 3e-2 --head-learning-rate 3e-3
+stage minilm-l6-qa/base          train.base "${other[@]}" --answers sampled --max-validation 500 --epochs 1.4
+stage minilm-l6-qa/lora          train.lora "${wiki[@]}" "${learn[@]}" --epochs 1 --learning-rate 7e-4
+stage minilm-l6-qa/prompt-tuning train.prompt_tuning "${wiki[@]}" "${learn[@]}" --epochs 3 --learning-rate 1e-2 --head-learning-rate 1e-3
+stage minilm-l6-qa/head          train.base --head-only "${wiki[@]}" "${learn[@]}" --epochs 3 --learning-rate 1e-3
+stage minilm-l6/base             train.base --head-only "${wiki[@]}" "${other[@]}" "${learn[@]}" --epochs 1 --learning-rate 3e-3
+stage minilm-l6/lora             train.lora "${wiki[@]}" "${learn[@]}" --epochs 2 --learning-rate 7e-4 --alpha 64 --init-from "$ADAPTERS/minilm-l6-qa/base"
+stage minilm-l6/prompt-tuning    train.prompt_tuning "${wiki[@]}" "${learn[@]}" --virtual-tokens 50 --epochs 3 --learning-rate 3e-2 --head-learning-rate 3e-3
 run ablation          train.ablation "${wiki[@]}" "${scored[@]}"
-run sample-efficiency train.sample_efficiency "${wiki[@]}" "${scored[@]}"
-stage minilm-l6-qa/full          train.full "${wiki[@]}" --answers sampled --epochs 3
-stage minilm-l6-qa/ia3           train.ia3 "${wiki[@]}" --answers sampled --epochs 2 --head-learning-rate 1e-3
-stage minilm-l6-qa/prefix-tuning train.prefix_tuning "${wiki[@]}" --answers sampled --epochs 2 --head-learning-rate 1e-3
+run sample-efficiency train.sample_efficiency "${wiki[@]}" "${scored[@]}" --max-steps 200
+stage minilm-l6-qa/full          train.full "${wiki[@]}" "${learn[@]}" --epochs 1
+stage minilm-l6-qa/ia3           train.ia3 "${wiki[@]}" "${learn[@]}" --epochs 2 --head-learning-rate 1e-3
+stage minilm-l6-qa/prefix-tuning train.prefix_tuning "${wiki[@]}" "${learn[@]}" --epochs 2 --head-learning-rate 1e-3
 exit $failed
