@@ -167,5 +167,5 @@ def _ending(trail: Trail) -> str:
         how = "stopped early" if early else "ran to its end"
         best = _steps_before(trail.run.continued_from) + trail.run.best_step
         return f"{trail.label} {how} after {last.step:,} steps; its best checkpoint is that of step {best:,}."
-    how = "is still going" if trail.going else "has a damaged run.json"
+    how = "is not finished" if trail.going else "has a damaged run.json"
     return f"{trail.label} {how}: {last.step:,} steps in {last.seconds:,.0f} s so far."

@@ -37,6 +37,8 @@ def check_upload(path: Path) -> FileCheck:
 
 def read_upload(path: Path) -> bytes:
     """The bytes of a text file. Raises UserError for one that is missing, too large, packed, or of too many parts."""
+    if not path.is_file():  # it lies for an hour; and nobody needs to know where it lay
+        raise UserError(f"{path.name} is no longer here: upload it again")
     data = read_bytes(path, MAX_UPLOAD)
     for beginning, name in _PACKED.items():
         if data.startswith(beginning):

@@ -37,7 +37,7 @@ def test_runs_come_in_the_pages_order_the_one_that_goes_on_among_them(adapters: 
         ("ia3", "IA³", True),
     ]
     assert problems == ()
-    assert described(found)[-1] == "IA³ is still going: 100 steps in 190 s so far."
+    assert described(found)[-1] == "IA³ is not finished: 100 steps in 190 s so far."
 
 
 @pytest.mark.parametrize("file", ["log.jsonl", "run.json"])

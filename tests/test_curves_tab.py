@@ -65,7 +65,7 @@ def test_a_run_that_goes_on_is_looked_at_again_and_one_that_begins_joins_what_is
     assert choices["value"] == ["lora", "ia3"]  # what had been taken away does not come back
     assert timer.active is True
     assert signature != seen
-    assert "IA³ is still going: 100 steps" in status
+    assert "IA³ is not finished: 100 steps" in status
 
 
 def test_a_backbone_without_runs_says_which_command_makes_one(service: Service) -> None:

@@ -50,6 +50,10 @@ def test_a_file_of_more_than_20_mb_is_not_opened(tmp_path: Path) -> None:
     assert refusal(path) == "f.json has 20.0 MB: at most 20 are read"
 
 
+def test_a_file_that_was_deleted_is_named_without_its_folder(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "mine.json") == "mine.json is no longer here: upload it again"
+
+
 def zipped(content: bytes) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
