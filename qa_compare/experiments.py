@@ -40,6 +40,17 @@ class Experiment:
     scored_on: ScoredOn
     results: tuple[Result, ...]
 
+    @property
+    def methods(self) -> list[str]:
+        """In the order they were found, the base first."""
+        return list(dict.fromkeys(row.method for row in self.results))
+
+    @property
+    def steps(self) -> list[str]:
+        """Of the ablation, in their order: prompt tuning has them all, the others not those of virtual tokens."""
+        ordered = sorted(self.results, key=lambda row: row.method != "prompt-tuning")
+        return list(dict.fromkeys(row.step for row in ordered if row.step))
+
 
 def read_experiment(path: Path) -> Experiment | None:
     """An experiment's results; None where it has none yet. Raises UserError for a damaged file."""

@@ -164,7 +164,7 @@ def sample_efficiency(found: Experiment) -> go.Figure:
     trained = [row for row in found.results if row.train_questions and row.steps]
     counts = [row.train_questions for row in trained if row.train_questions]
     usual = min((row.steps for row in trained if row.steps), default=0)
-    for method in dict.fromkeys(row.method for row in found.results):
+    for method in found.methods:
         rows = sorted(
             (row for row in trained if row.method == method and row.steps == usual),
             key=lambda row: row.train_questions or 0,
@@ -204,9 +204,7 @@ def _efficiency(rows: Sequence[Result], method: str, name: str) -> dict[str, Any
 def ablation(found: Experiment) -> go.Figure:
     """F1 after each repair, added to those before it; a step that means nothing to a method has no bar of it."""
     figure = _figure("", "F1, %", barmode="group", bargap=0.25)
-    steps = list(dict.fromkeys(row.step for row in found.results if row.method == "prompt-tuning"))
-    steps += [step for step in dict.fromkeys(row.step for row in found.results) if step not in steps]
-    for method in dict.fromkeys(row.method for row in found.results):
+    for method in found.methods:
         rows = [row for row in found.results if row.method == method]
         figure.add_bar(
             name=LABELS.get(method, method),
@@ -216,7 +214,7 @@ def ablation(found: Experiment) -> go.Figure:
             marker={"color": colour(method).chart},
             hovertemplate="%{x}: F1 %{y:.1f} %",
         )
-    figure.update_xaxes(categoryorder="array", categoryarray=steps)
+    figure.update_xaxes(categoryorder="array", categoryarray=found.steps)
     return figure
 
 

@@ -1,15 +1,16 @@
-"""The README's tables of results, made from every variant's `metrics.json`, with the figures they are set against."""
+"""The README's tables: of every variant's `metrics.json`, with the figures they are set against, and of experiments."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from qa_compare import backbones, measured_weights, variants
 from qa_compare.errors import UserError
 from qa_compare.examples import SQUAD_VALIDATION
+from qa_compare.experiments import ABLATION, SAMPLE_EFFICIENCY, Experiment, Result, read_experiment
 from qa_compare.files import read_bytes, write_text
 from qa_compare.records import Metrics
 from qa_compare.runs import METRICS, read_metrics, read_run
@@ -17,7 +18,7 @@ from qa_compare.tables import NOTHING
 
 README = Path(__file__).parent.parent / "README.md"
 
-_MARKED = re.compile(r"(?P<begin><!-- results\b.*?-->\n)(?P<body>.*?)(?P<end><!-- /results -->)", re.DOTALL)
+_MARKED = re.compile(r"(?P<begin><!-- (?P<of>results|experiments)\b.*?-->\n).*?(?P<end><!-- /(?P=of) -->)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,36 @@ def tables(found: Sequence[Row]) -> str:
     return "\n".join(lines) + f"\n\n{_OTHERS}"
 
 
+def experiments(adapters: Path) -> str:
+    """The Markdown of what each repair and more data were worth: F1 in percent with its interval, a column a method.
+
+    Raises:
+        UserError: a damaged file.
+    """
+    asked = ((ABLATION, "procedure", lambda row: row.step or ""), (SAMPLE_EFFICIENCY, "trained on", _trained_on))
+    made = [
+        _experiment(path.parent.name, found, title, named)
+        for file, title, named in asked
+        for path in sorted(adapters.glob(f"*/{file}"))
+        if (found := read_experiment(path))
+    ]
+    return "\n".join(made) or "None has been made yet.\n"
+
+
+def _experiment(backbone: str, found: Experiment, title: str, named: Callable[[Result], str]) -> str:
+    f1 = {(named(row), row.method): str(row.f1) for row in found.results}
+    labels = [variants.LABELS.get(method, method) for method in found.methods]
+    lines = [_line(f"`{backbone}`, {found.scored_on.questions:,} questions: {title}", *labels)]
+    lines.append("|---|" + "--:|" * len(labels))
+    names = found.steps or dict.fromkeys(name for name, _ in f1)
+    lines += [_line(name, *(f1.get((name, method), NOTHING) for method in found.methods)) for name in names]
+    return "\n".join(lines) + "\n"
+
+
+def _trained_on(row: Result) -> str:
+    return f"{row.train_questions:,} questions, {row.steps:,} steps" if row.train_questions else "nothing further"
+
+
 def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -128,8 +159,8 @@ def update(readme: Path, adapters: Path, *, check: bool = False, fingerprint: st
     text = read_bytes(readme).decode("utf-8")
     if not _MARKED.search(text):
         raise UserError(f"{readme} has no lines <!-- results … --> and <!-- /results -->")
-    body = tables(rows(adapters, fingerprint))
-    new = _MARKED.sub(lambda found: f"{found['begin']}\n{body}\n{found['end']}", text)
+    made = {"results": tables(rows(adapters, fingerprint)), "experiments": experiments(adapters)}
+    new = _MARKED.sub(lambda found: f"{found['begin']}\n{made[found['of']]}\n{found['end']}", text)
     if new != text and not check:
         write_text(readme, new)
     return new == text

@@ -14,9 +14,9 @@ from qa_compare.backbones import ADAPTERS
 from qa_compare.errors import UserError
 from qa_compare.files import read_json, write_json
 from qa_compare.records import BertScore, Dataset, Estimate
-from qa_compare.results import README, rows, tables, update
+from qa_compare.results import README, experiments, rows, tables, update
 from qa_compare.runs import write_metrics
-from tests import measured
+from tests import measured, shown
 from tests.test_runs import RUN
 
 SQUAD = Dataset("dev-v1.1.json", examples.SQUAD_VALIDATION, 10_570)
@@ -116,6 +116,21 @@ def test_the_reports_and_the_published_figures_stand_below(adapters: Path) -> No
         "| BERT, ensemble | 86.21 | 92.20 | – |",
     ]
     assert "200 questions, by its procedure" in " ".join(found)
+
+
+def test_repairs_stand_in_their_order_and_amounts_of_data_in_words_a_column_a_method(adapters: Path) -> None:
+    assert experiments(adapters) == "None has been made yet.\n"
+    shown.write_all(adapters, "minilm-l6-qa")
+    repairs, amounts = (table.splitlines() for table in experiments(adapters).rstrip().split("\n\n"))
+    assert repairs[0] == "| `minilm-l6-qa`, 1,000 questions: procedure | Base | LoRA | Prompt tuning |"
+    steps = ["as written", "segments", "labels", "positions", "joint spans", "all windows"]
+    assert [line.split(" | ")[0] for line in repairs[2:]] == [f"| {step}" for step in steps]
+    assert repairs[4] == "| labels | – | – | 61.0 [58.0, 64.0] |"
+    assert amounts[2:5:2] == [
+        "| nothing further | 61.0 [58.0, 64.0] | – | – |",
+        "| 1,000 questions, 300 steps | – | 57.0 [52.0, 66.0] | 57.0 [52.0, 66.0] |",
+    ]
+    assert amounts[-1].startswith("| 4,000 questions, 1,200 steps | –")
 
 
 def test_only_what_stands_between_the_markers_is_rewritten(adapters: Path, tmp_path: Path) -> None:
