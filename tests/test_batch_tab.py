@@ -114,7 +114,7 @@ def test_what_is_missing_for_a_run_is_said(
 def test_an_upload_that_was_deleted_since_is_said_to_be_gone(batches: Batches, tmp_path: Path) -> None:
     button, hint = handlers.ready(batches, NAME, str(tmp_path / "yesterday.csv"), NAMES, False)
     assert button["interactive"] is False
-    assert "there is no such file" in visible(hint)
+    assert visible(hint) == "yesterday.csv is no longer here: upload it again."
 
 
 def test_a_run_tells_how_far_it_is_and_shows_scores_answers_and_one_question(batches: Batches, rivers: str) -> None:

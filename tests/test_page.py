@@ -125,7 +125,7 @@ def test_a_question_of_another_tab_opens_as_long_as_it_is_there(service: Service
     *rest, status = compare_open.open_elsewhere(service, UPLOAD, f"{squad_file}.gone", "q1")
     assert all(map(skipped, rest))
     assert 'role="alert"' in status
-    assert "there is no such file" in status
+    assert "is no longer here: upload it again" in status
 
 
 def test_the_browser_fetches_a_file_only_once_it_was_written(service: Service) -> None:
