@@ -23,16 +23,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
+# no more than this: the process that deals the tests out imports it before any worker starts
 from qa_compare.backbones import ADAPTERS, BACKBONES
-from qa_compare.engine import Engine
-from qa_compare.examples import Example, to_squad
 from qa_compare.files import write_json
-from qa_compare.readers import read_examples
-from qa_compare.service import Service
-from tests import tiny
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
+
+    from qa_compare.examples import Example
+    from qa_compare.service import Service
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 BACKBONE = "minilm-l6-qa"
@@ -48,13 +47,19 @@ settings.register_profile("shared-machine", deadline=None)  # a busy processor i
 settings.load_profile("shared-machine")
 
 
-# test modules that train, kill, serve or start processes
+# test modules that train, kill, serve, start processes or try thousands of cases
 SLOW = set(
     """test_any_input test_any_request test_batch_api test_benchmarks test_cli test_damaged_adapters test_disks
     test_docs test_doctor test_evaluate_command test_experiments test_faults test_fuzz test_importance_benchmark
-    test_kills test_model_cards test_page test_queue test_security test_serving test_session_memory test_space
-    test_train_methods test_train_robust test_training test_two_visitors test_uploads test_vanished""".split()
+    test_kills test_model_cards test_page test_queue test_readers_any_file test_security test_serving
+    test_session_memory test_space test_train_methods test_train_robust
+    test_training test_two_visitors test_uploads test_vanished""".split()
 )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import the slow modules where nobody wants them."""
+    return True if collection_path.stem in SLOW and "not slow" in config.option.markexpr else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -95,6 +100,9 @@ def service() -> Service:
     """The real engines with the adapters of this checkout."""
     if missing := [name for name in SHIPPED if not (ADAPTERS / BACKBONE / name / "variant.json").is_file()]:
         pytest.skip(f"not in this checkout: the adapters {', '.join(missing)} of {BACKBONE}")
+    from qa_compare.engine import Engine
+    from qa_compare.service import Service
+
     return Service({name: Engine(name) for name in BACKBONES}, BACKBONE)
 
 
@@ -191,12 +199,17 @@ def squad() -> list[Example]:
     """SQuAD's 10,570 validation questions, where they lie beside the checkout; nothing of them is in it."""
     if not (DATA / "squad" / "dev-v1.1.json").is_file():
         pytest.skip("SQuAD's validation file is not on this machine")
+    from qa_compare.readers import read_examples
+
     return read_examples(DATA / "squad" / "dev-v1.1.json")
 
 
 @pytest.fixture(scope="session")
 def squad_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQuAD file of two questions, as a visitor would upload it."""
+    from qa_compare.examples import to_squad
+    from tests import tiny
+
     path = tmp_path_factory.mktemp("uploads") / "rivers.json"
     write_json(path, to_squad(tiny.examples(2)))
     return path
