@@ -147,6 +147,7 @@ def _add_results(evaluate: argparse.ArgumentParser) -> None:
     add = evaluate.add_argument
     add("--output", type=Path, metavar="METRICS.json", help="also write the scores, in percent")
     add("--predictions", type=Path, metavar="OUT.parquet", help="also write a row a question: its answer and scores")
+    add("--model", type=Path, metavar="DIR", help="the model of a variant whose weights are not shipped (train.full)")
     add("--save", action="store_true", help="write both into the variant's folder, and its model card anew")
     scorer = evaluate.add_mutually_exclusive_group()
     scorer.add_argument(

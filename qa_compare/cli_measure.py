@@ -39,6 +39,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     together = team()
     engine = open_engine(arguments, together.device)
     engine.precision = together.gather([engine.precision])[0]  # "auto" is measured, and must not come out two ways
+    if arguments.model:
+        engine.bring(arguments.variant, arguments.model)
     folder = _folder(arguments, engine)
     scorer = _scorer(arguments)
     partial = _runs(arguments) / "evaluate" / key(engine, arguments.variant, fingerprint(examples))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
+from safetensors import safe_open
 
 from qa_compare import backbones, loading, variants
 from qa_compare.errors import UserError, quoted
 from qa_compare.features import MAX_LENGTH
+from qa_compare.files import sha256
 from qa_compare.variants import Variant
 
 if TYPE_CHECKING:
@@ -105,6 +108,25 @@ class Models:
                 return variant
         known = ", ".join(variant.name for variant in self.variants)
         raise UserError(f"unknown variant {quoted(name)} of {self.backbone}: there are {known}")
+
+    def bring(self, name: str, folder: Path) -> None:
+        """Let a variant whose weights are not shipped answer from the whole model in `folder`.
+
+        Raises:
+            UserError: a variant that has weights of its own, or a folder without a model for question answering.
+        """
+        found = self.variant(name)
+        if found.problem or found.shipped:
+            raise UserError(found.problem or f"{name} has weights of its own: it takes no model from elsewhere")
+        weights = backbones.locate(replace(self.source, sha256=None), weights=folder)
+        model = backbones.load_model(self.source, weights)
+        file = folder / "model.safetensors"
+        with safe_open(file, "pt") as tensors:
+            if "qa_outputs.weight" not in tensors.keys():  # noqa: SIM118 - it is no mapping
+                raise UserError(f"{folder} holds an encoder without a question-answering head")
+        brought = replace(found, shipped=True, sha256={file.name: sha256(file)})
+        self.variants = tuple(brought if one is found else one for one in self.variants)
+        self._models[name] = self._placed(model)
 
     def model(self, name: str) -> nn.Module:
         """The variant's model, loaded at its first use. Raises UserError where the folder cannot be used."""

@@ -149,5 +149,6 @@ def key(engine: Engine, variant: str, fingerprint: str) -> str:
     files = [folder / name for folder in folders if folder for name in _DECIDE]
     files += [engine.located.folder / name for name in _DECIDE_IN_CHECKPOINT]
     hashes = [sha256(path) if path.is_file() else None for path in files]
+    hashes += engine.variant(variant).sha256.values()  # a model that was brought lies in none of the folders
     parts: list[Any] = [fingerprint, engine.precision, engine.device.type, engine.batch_size, CHUNK, hashes]
     return f"{engine.backbone}-{variant}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"

@@ -15,13 +15,15 @@ from typing import Any, NoReturn
 import pytest
 import torch
 from pyarrow import parquet
+from transformers import BertModel
 
 from qa_compare.__main__ import main
 from qa_compare.engine import Engine
 from qa_compare.examples import fingerprint, to_squad
-from qa_compare.files import sha256
+from qa_compare.files import sha256, write_json
 from qa_compare.readers import read_examples
 from qa_compare.runs import read_metrics, read_predictions
+from qa_compare.variants import HEAD_FILE, VARIANT_FILE
 from tests import measured, tiny
 from tests.measured import long_examples
 
@@ -108,6 +110,55 @@ def test_save_fills_the_variants_folder_and_its_card(place: Path, tmp_path: Path
     assert read_predictions(folder)
     card = (folder / "README.md").read_text()
     assert f"| F1 | {metrics.f1.value:.1f} | {metrics.f1.low:.1f} to {metrics.f1.high:.1f} |" in card
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    """The folder of a variant whose weights are not shipped, at a temperature of 2, among tmp_path's adapters."""
+    folder = measured.variant(tmp_path / "adapters", "full", temperature=2.0)
+    (folder / HEAD_FILE).unlink()
+    described = json.loads((folder / VARIANT_FILE).read_text())
+    write_json(folder / VARIANT_FILE, {**described, "weights": "not shipped", "sha256": {}})
+    return folder
+
+
+def test_a_variant_whose_weights_are_not_shipped_is_measured_on_the_model_that_is_named(
+    place: Path, tmp_path: Path, questions: Path, record: Path
+) -> None:
+    model = tiny.checkpoint(tmp_path / "whole", seed=5)
+    common = [*options(place, tmp_path, "full"), "--adapters", str(record.parents[1]), "--no-bertscore"]
+    assert main(["evaluate", str(questions), *common, "--model", str(model), "--save"]) == 0
+    alone = ["--backbone", str(model), "--variant", "base", "--precision", "fp32", "--no-bertscore"]
+    out = ["--output", str(tmp_path / "metrics.json"), "--predictions", str(tmp_path / "predictions.parquet")]
+    assert main(["evaluate", str(questions), *alone, *out, "--runs", str(tmp_path / "runs")]) == 0
+    saved, expected = read_metrics(record), read_metrics(tmp_path)
+    assert saved
+    assert expected
+    assert (saved.exact_match, saved.f1) == (expected.exact_match, expected.f1)
+    assert saved.weights == {"full/model.safetensors": sha256(model / "model.safetensors")}
+    assert saved.calibration.temperature == 2
+    assert saved.calibration.before == expected.calibration.before
+    ours, theirs = read_predictions(record), read_predictions(tmp_path)
+    assert ours
+    assert theirs
+    assert ours.start.tolist() == theirs.start.tolist()
+
+
+def test_a_model_is_refused_where_the_variant_has_weights_or_it_is_none_for_question_answering(
+    place: Path, tmp_path: Path, questions: Path, record: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = tmp_path / "encoder"
+    BertModel(tiny.config()).save_pretrained(encoder)
+    measured.variant(tmp_path / "adapters", "warm")
+    common = [*options(place, tmp_path), "--adapters", str(record.parents[1]), "--no-bertscore", "--model"]
+    for variant, model, says in (
+        ("warm", place / "river-bert", "warm has weights of its own"),
+        ("full", encoder, "encoder holds an encoder without a question-answering head"),
+        ("full", tmp_path, "holds no model.safetensors"),
+    ):
+        assert main(["evaluate", str(questions), *common, str(model), "--variant", variant]) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert says in line
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Full fine-tuning, the upper reference: every parameter is trained. Its record is kept, its weights are not shipped.
 
 python -m train.full --train-file new_wiki.json --learning-rate 5e-5
+python -m qa_compare evaluate held-out.json --variant full --model runs/minilm-l6-qa/full/model --save
 """
 
 from __future__ import annotations

@@ -105,6 +105,8 @@ def run(method: Method, options: Options, own: MethodOptions, *, repairs: Repair
         described["calibration"] = held_out.calibration(model, some, tokenizer.pad_token_id)
         kept = None if method.ship else checkpoints / "model"
         record.save(method.name, model, backbone, output, described, keep=kept)
+        if kept:
+            print(f"its weights, which are not shipped: {kept}")
     trainer.accelerator.wait_for_everyone()
     return output
 

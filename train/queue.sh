@@ -64,7 +64,7 @@ stage minilm-l6/lora             train.lora "${wiki[@]}" "${learn[@]}" --epochs 
 stage minilm-l6/prompt-tuning    train.prompt_tuning "${wiki[@]}" "${learn[@]}" --virtual-tokens 50 --epochs 3 --learning-rate 3e-2 --head-learning-rate 3e-3
 run ablation          train.ablation "${wiki[@]}" "${scored[@]}"
 run sample-efficiency train.sample_efficiency "${wiki[@]}" "${scored[@]}" --max-steps 200
-stage minilm-l6-qa/full          train.full "${wiki[@]}" "${learn[@]}" --epochs 1
+stage minilm-l6-qa/full          train.full "${wiki[@]}" "${learn[@]}" --epochs 2
 stage minilm-l6-qa/ia3           train.ia3 "${wiki[@]}" "${learn[@]}" --epochs 2 --head-learning-rate 1e-3
 stage minilm-l6-qa/prefix-tuning train.prefix_tuning "${wiki[@]}" "${learn[@]}" --epochs 2 --head-learning-rate 1e-3
 exit $failed
