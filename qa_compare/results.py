@@ -1,9 +1,9 @@
-"""The README's tables: of every variant's `metrics.json`, with the figures they are set against, and of experiments."""
+"""The README's tables: every variant's scores beside the figures of others, differences of two, and experiments."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,17 @@ from qa_compare.errors import UserError
 from qa_compare.examples import SQUAD_VALIDATION
 from qa_compare.experiments import ABLATION, SAMPLE_EFFICIENCY, Experiment, Result, read_experiment
 from qa_compare.files import read_bytes, write_text
+from qa_compare.paired import pairs
 from qa_compare.records import Metrics
-from qa_compare.runs import METRICS, read_metrics, read_run
+from qa_compare.runs import METRICS, PREDICTIONS, read_metrics, read_predictions, read_run
+from qa_compare.statistics import PairedDifference
 from qa_compare.tables import NOTHING
 
 README = Path(__file__).parent.parent / "README.md"
 
-_MARKED = re.compile(r"(?P<begin><!-- (?P<of>results|experiments)\b.*?-->\n).*?(?P<end><!-- /(?P=of) -->)", re.DOTALL)
+_MARKED = re.compile(
+    r"(?P<begin><!-- (?P<of>results|differences|experiments)\b.*?-->\n).*?(?P<end><!-- /(?P=of) -->)", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +78,8 @@ def rows(adapters: Path, fingerprint: str = SQUAD_VALIDATION) -> list[Row]:
     Raises:
         UserError: a damaged `metrics.json` or `run.json`.
     """
-    order = {name: place for place, name in enumerate(backbones.BACKBONES)}
-    names = {path.parent.parent.name for path in adapters.glob(f"*/*/{METRICS}")}
     found = []
-    for name in sorted(names, key=lambda name: (order.get(name, len(order)), name)):
-        backbone = backbones.BACKBONES.get(name, backbones.Backbone(name, name, ""))
-        of_backbone = variants.discover(backbone, adapters)
+    for name, of_backbone in _by_backbone(adapters, METRICS):
         for variant in of_backbone:
             metrics = read_metrics(variant.folder) if variant.folder else None
             if variant.folder and metrics and metrics.dataset.fingerprint == fingerprint:
@@ -88,6 +88,14 @@ def rows(adapters: Path, fingerprint: str = SQUAD_VALIDATION) -> list[Row]:
                 stale = measured_weights.stale(metrics, variant.name, of_backbone)
                 found.append(Row(name, variant.label, metrics, trained, stale))
     return found
+
+
+def _by_backbone(adapters: Path, file: str) -> Iterator[tuple[str, tuple[variants.Variant, ...]]]:
+    """The variants of every backbone that has a folder with that file in it, in the page's order."""
+    order = {name: place for place, name in enumerate(backbones.BACKBONES)}
+    names = {path.parent.parent.name for path in adapters.glob(f"*/*/{file}")}
+    for name in sorted(names, key=lambda name: (order.get(name, len(order)), name)):
+        yield name, variants.discover(backbones.BACKBONES.get(name, backbones.Backbone(name, name, "")), adapters)
 
 
 def tables(found: Sequence[Row]) -> str:
@@ -114,6 +122,33 @@ def tables(found: Sequence[Row]) -> str:
         f"`{row.backbone}`, {row.label}: measured on other weights than it has now." for row in found if row.stale
     ]
     return "\n".join(lines) + f"\n\n{_OTHERS}"
+
+
+def differences(adapters: Path, fingerprint: str = SQUAD_VALIDATION) -> str:
+    """The Markdown of how far every variant is ahead of its base, and of the head that was trained alone.
+
+    Raises:
+        UserError: a damaged `predictions.parquet`.
+    """
+    lines = [_line("backbone", "variant", "F1 − base", "exact match − base", "F1 − head only"), "|---|---|--:|--:|--:|"]
+    for backbone, of_backbone in _by_backbone(adapters, PREDICTIONS):
+        found = {one.name: read_predictions(one.folder) for one in of_backbone if one.folder}
+        answered = {name: table for name, table in found.items() if table and table.fingerprint == fingerprint}
+        for variant in of_backbone:
+            if variant.name == "base" or variant.name not in answered:
+                continue
+            cells = []
+            for other, scores in (("base", ("f1", "exact_match")), ("head", ("f1",))):
+                two = {name: answered[name] for name in (other, variant.name) if name in answered}
+                pair = pairs(two)[0] if len(two) > 1 else None
+                cells += [_signed(getattr(pair, score)) if pair else NOTHING for score in scores]
+            lines.append(_line(f"`{backbone}`", variant.label, *cells))
+    return "\n".join(lines) + "\n"
+
+
+def _signed(found: PairedDifference) -> str:
+    """Such as +0.81 [+0.30, +1.31]."""
+    return f"{found.difference:+z.2f} [{found.low:+z.2f}, {found.high:+z.2f}]".replace("-", "−")
 
 
 def experiments(adapters: Path) -> str:
@@ -159,7 +194,11 @@ def update(readme: Path, adapters: Path, *, check: bool = False, fingerprint: st
     text = read_bytes(readme).decode("utf-8")
     if not _MARKED.search(text):
         raise UserError(f"{readme} has no lines <!-- results … --> and <!-- /results -->")
-    made = {"results": tables(rows(adapters, fingerprint)), "experiments": experiments(adapters)}
+    made = {
+        "results": tables(rows(adapters, fingerprint)),
+        "differences": differences(adapters, fingerprint),
+        "experiments": experiments(adapters),
+    }
     new = _MARKED.sub(lambda found: f"{found['begin']}\n{made[found['of']]}\n{found['end']}", text)
     if new != text and not check:
         write_text(readme, new)

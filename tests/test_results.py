@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from qa_compare import examples, results
@@ -14,8 +15,8 @@ from qa_compare.backbones import ADAPTERS
 from qa_compare.errors import UserError
 from qa_compare.files import read_json, write_json
 from qa_compare.records import BertScore, Dataset, Estimate
-from qa_compare.results import README, experiments, rows, tables, update
-from qa_compare.runs import write_metrics
+from qa_compare.results import README, differences, experiments, rows, tables, update
+from qa_compare.runs import write_metrics, write_predictions
 from tests import measured, shown
 from tests.test_runs import RUN
 
@@ -41,6 +42,7 @@ def lines(adapters: Path) -> list[str]:
     return tables(rows(adapters)).splitlines()
 
 
+@pytest.mark.slow  # every two variants on all of SQuAD
 def test_the_readme_of_this_checkout_is_up_to_date() -> None:
     assert update(README, ADAPTERS, check=True), "make results"
 
@@ -116,6 +118,23 @@ def test_the_reports_and_the_published_figures_stand_below(adapters: Path) -> No
         "| BERT, ensemble | 86.21 | 92.20 | – |",
     ]
     assert "200 questions, by its procedure" in " ".join(found)
+
+
+def test_a_variant_is_set_against_its_base_and_the_head_alone_on_the_same_questions(adapters: Path) -> None:
+    scores = {"base": (1, 1, 0), "head": (1, 0, 0), "lora": (1, 1, 1), "ia3": (0, 0, 0)}
+    for name, found in scores.items():
+        folder = add(adapters, "minilm-l6-qa", name)
+        f1 = np.array(found, dtype=float)
+        kept = "e" * 64 if name == "ia3" else examples.SQUAD_VALIDATION
+        write_predictions(folder / "predictions.parquet", measured.table(fingerprint=kept, f1=f1, exact_match=f1))
+    add(adapters, "minilm-l6-qa", "prompt-tuning")  # measured, its answers not kept
+    found = differences(adapters).splitlines()
+    assert found[0] == "| backbone | variant | F1 − base | exact match − base | F1 − head only |"
+    third, two = "+33.33 [+0.00, +100.00]", "+66.67 [+0.00, +100.00]"
+    assert found[2:] == [
+        f"| `minilm-l6-qa` | LORA | {third} | {third} | {two} |",
+        "| `minilm-l6-qa` | HEAD | −33.33 [−100.00, +0.00] | −33.33 [−100.00, +0.00] | – |",
+    ]
 
 
 def test_repairs_stand_in_their_order_and_amounts_of_data_in_words_a_column_a_method(adapters: Path) -> None:
