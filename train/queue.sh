@@ -56,7 +56,7 @@ stage() { # BACKBONE/VARIANT MODULE ARGUMENT...
 }
 
 stage minilm-l6-qa/base          train.base "${other[@]}" --answers sampled --max-validation 500 --epochs 1.4
-stage minilm-l6-qa/lora          train.lora "${wiki[@]}" "${learn[@]}" --epochs 1 --learning-rate 7e-4
+stage minilm-l6-qa/lora          train.lora "${wiki[@]}" "${learn[@]}" --epochs 2 --learning-rate 7e-4
 stage minilm-l6-qa/prompt-tuning train.prompt_tuning "${wiki[@]}" "${learn[@]}" --epochs 3 --learning-rate 1e-2 --head-learning-rate 1e-3
 stage minilm-l6-qa/head          train.base --head-only "${wiki[@]}" "${learn[@]}" --epochs 3 --learning-rate 1e-3
 stage minilm-l6/base             train.base --head-only "${wiki[@]}" "${other[@]}" "${learn[@]}" --epochs 1 --learning-rate 3e-3
