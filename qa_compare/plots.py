@@ -222,7 +222,8 @@ def curve(
     chosen: Sequence[Trail], shown: Curve, axis: str, *, smoothing: float = 0.0, logarithmic: bool = False
 ) -> go.Figure:
     """One quantity of several runs; where it is noisy it is smoothed, and the raw line stays, faint."""
-    figure = _figure(AXES[axis], f"{shown.title}, {shown.unit}" if shown.unit else shown.title, height=300)
+    title = f"{shown.title}, {shown.unit}" if shown.unit else shown.title
+    figure = _figure(AXES[axis], title, height=300 + 16 * max(0, len(chosen) - 3))  # room for the legend's lines
     for trail in chosen:
         x, y = points(trail, shown.field, axis)
         ink = colour(trail.name).chart

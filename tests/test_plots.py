@@ -123,6 +123,12 @@ def test_a_smoothed_loss_keeps_its_raw_line_faint_and_evaluations_stay_as_they_a
     assert plots.curve(runs, evaluated, "step", smoothing=0.6) == plots.curve(runs, evaluated, "step")
 
 
+def test_the_legend_of_many_runs_does_not_take_the_place_of_their_curves(adapters: Path) -> None:
+    runs, _ = trails(RIVER, adapters)
+    few, many = (plots.curve(chosen, CURVES[1], "step").layout.height for chosen in (runs[:1] * 3, runs[:1] * 7))
+    assert many >= few + 4 * 14  # pixels
+
+
 def test_the_best_checkpoint_is_a_star_and_the_early_stop_a_cross(adapters: Path) -> None:
     runs, _ = trails(RIVER, adapters)
     data = json.loads(plots.curve(runs, CURVES[3], "step").to_json())["data"]
