@@ -22,6 +22,7 @@ from qa_compare.engine import Engine
 from qa_compare.examples import fingerprint, to_squad
 from qa_compare.files import sha256, write_json
 from qa_compare.readers import read_examples
+from qa_compare.resumable import key
 from qa_compare.runs import read_metrics, read_predictions
 from qa_compare.variants import HEAD_FILE, VARIANT_FILE
 from tests import measured, tiny
@@ -144,12 +145,23 @@ def test_a_variant_whose_weights_are_not_shipped_is_measured_on_the_model_that_i
     assert ours.start.tolist() == theirs.start.tolist()
 
 
+def test_what_one_model_answered_is_not_taken_for_another_models(place: Path, tmp_path: Path, record: Path) -> None:
+    def name(seed: int) -> str:
+        engine = Engine(str(place / "river-bert"), adapters=record.parents[1], precision="fp32")
+        engine.bring("full", tiny.checkpoint(tmp_path / str(seed), seed=seed))
+        return key(engine, "full", "f" * 64)
+
+    assert name(1) == name(1)
+    assert name(1) != name(2)
+
+
 def test_a_model_is_refused_where_the_variant_has_weights_or_it_is_none_for_question_answering(
     place: Path, tmp_path: Path, questions: Path, record: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     encoder = tmp_path / "encoder"
     BertModel(tiny.config()).save_pretrained(encoder)
     measured.variant(tmp_path / "adapters", "warm")
+    capsys.readouterr()  # saving a model shows a bar, unless an earlier test has hidden them all
     common = [*options(place, tmp_path), "--adapters", str(record.parents[1]), "--no-bertscore", "--model"]
     for variant, model, says in (
         ("warm", place / "river-bert", "warm has weights of its own"),
