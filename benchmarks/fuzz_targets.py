@@ -100,7 +100,8 @@ def _questions() -> dict[str, Target]:
             sentence(str(error))
             return
         for example in found.examples:
-            assert all(example.passage[one.start : one.start + len(one.text)] == one.text for one in example.answers)
+            golds = [(one.text, span) for one in example.answers for span in one.spans]
+            assert all(example.passage[start:end] == text for text, (start, end) in golds)
             example.passage.encode()
         for problem in found.problems:
             sentence(problem.message)

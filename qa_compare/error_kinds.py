@@ -45,9 +45,9 @@ def error_kind(example: Example, answer: str, start: int, exact_match: bool, f1:
         return RIGHT
     if not answer.strip():
         return NO_ANSWER
-    golds = [(gold.start, gold.start + len(gold.text)) for gold in example.answers]
+    golds = [span for gold in example.answers for span in gold.spans]
     places = [(start, start + len(answer))] if start >= 0 else find(example.passage, answer)
-    if not places:
+    if not places or not golds:
         return OVERLAP if f1 > 0 else OTHER_SENTENCE
     place, gold = max(((one, gold) for one in places for gold in golds), key=lambda pair: _overlap(*pair))
     if _shared(place, gold):

@@ -20,21 +20,41 @@ SQUAD_VALIDATION = "c87e98ed9cbf26b73ee835c51239b075fcbd399040f3ad1885adee52a30d
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A gold answer: `passage[start : start + len(text)] == text`, `start` in characters."""
+    """A gold answer: `passage[start : start + len(text)] == text`, `start` in characters.
+
+    `start` is None where the text is not in the passage: such an answer is scored by its text, and neither underlined
+    nor trained on. `other_starts` are further places where it stands as whole words, if the file named none.
+    """
 
     text: str
-    start: int
+    start: int | None
+    other_starts: tuple[int, ...] = ()
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether the file named no place and the text stands at several."""
+        return bool(self.other_starts)
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """Start and end character of every place where the answer stands, that of `start` first."""
+        starts = () if self.start is None else (self.start, *self.other_starts)
+        return [(start, start + len(self.text)) for start in starts]
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One question about one passage; `answers` is empty where no gold answer is known."""
+    """One question about one passage; `answers` is empty where no gold answer is known.
+
+    `unanswerable` says that the data set marks the question so (SQuAD 2's `is_impossible`): it has no golds then.
+    """
 
     id: str
     title: str
     passage: str
     question: str
     answers: tuple[Answer, ...] = ()
+    unanswerable: bool = False
 
 
 def check_question(passage: str, question: str) -> None:
@@ -55,7 +75,10 @@ def to_squad(examples: Sequence[Example]) -> dict[str, Any]:
         paragraphs = data[-1]["paragraphs"]
         if not paragraphs or paragraphs[-1]["context"] != example.passage:
             paragraphs.append({"context": example.passage, "qas": []})
-        answers = [{"text": answer.text, "answer_start": answer.start} for answer in example.answers]
+        answers = [
+            {"text": answer.text, "answer_start": -1 if answer.start is None else answer.start}
+            for answer in example.answers
+        ]
         paragraphs[-1]["qas"].append({"id": example.id, "question": example.question, "answers": answers})
     return {"version": "1.1", "data": data}
 

@@ -113,7 +113,12 @@ def labels(encoded: Encoded, answer: Answer) -> list[tuple[int, int]]:
 
     A window that does not hold the whole answer gets (0, 0), the `[CLS]` token: the standard treatment since BERT's
     SQuAD script. Where an answer's edge falls inside a token, the token counts.
+
+    Raises:
+        ValueError: the answer's place in the passage is not known.
     """
+    if answer.start is None:
+        raise ValueError(f"the answer {answer.text!r} to {encoded.example.id!r} has no place in its passage")
     end = answer.start + len(answer.text)
     inside = np.flatnonzero((encoded.offsets[:, 1] > answer.start) & (encoded.offsets[:, 0] < end))
     positions = []

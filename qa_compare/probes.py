@@ -53,7 +53,11 @@ class Variation:
 
     def gold(self, before: str, answers: Sequence[Answer]) -> tuple[Answer, ...]:
         """The gold answers to the passage `before` as they stand in the changed one, where they do."""
-        moved = [(Answer(self.moved(one.text), len(self.moved(before[: one.start])))) for one in answers]
+        moved = [
+            (Answer(self.moved(one.text), len(self.moved(before[: one.start]))))
+            for one in answers
+            if one.start is not None
+        ]
         return tuple(one for one in moved if self.passage[one.start :].startswith(one.text))
 
 

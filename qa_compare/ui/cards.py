@@ -214,7 +214,7 @@ def _candidates(candidates: Sequence[Candidate]) -> str:
 
 def places(gold: Sequence[Answer]) -> list[tuple[int, int]]:
     """The first and the last character of each gold answer in its passage, the latter excluded."""
-    return [(one.start, one.start + len(one.text)) for one in gold]
+    return [span for one in gold for span in one.spans]
 
 
 def highlight(passage: str, predicted: tuple[int, int] | None, gold: Sequence[tuple[int, int]] = ()) -> str:
