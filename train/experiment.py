@@ -41,7 +41,7 @@ METHODS = {method.name: method for method in (lora.METHOD, prompt_tuning.METHOD)
 Answer = Callable[[Encoded, Logits], str]
 # the same for every training of an experiment: no early stop, and few questions to choose the best checkpoint by
 _DEFAULTS = {"patience": 1_000_000, "max_validation": 200}
-_MEANINGLESS = {"output", "init_from", "resume"}
+_MEANINGLESS = {"output", "init_from"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,8 @@ class Experiment:
     def __init__(self, name: str, given: dict[str, Any], questions: int, max_steps: int) -> None:
         for option in sorted(_MEANINGLESS & given.keys()):
             raise UserError(f"--{option.replace('_', '-')} has no meaning here")
+        given.pop("resume", None)  # an experiment always goes on where it stopped
+        given.pop("recipe", None)
         self.name = name
         overwrite = given.pop("overwrite", False)
         self.scored_on: Path | None = given.pop("validation_file", None)

@@ -69,6 +69,7 @@ class Options:
     overwrite: bool = False
     pad_to: int | None = None
     encoder_dropout: float | None = 0.0
+    recipe: str | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,6 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="replace a finished run; the old folder is kept under --runs")
     add("--pad-to", type=positive, help="pad every window to this many tokens, as the report does (slower)")
     add("--encoder-dropout", type=_rate, help='in the encoder, or "own": what its checkpoint says (default: 0, faster)')
+    add("--recipe", help="the name that run.json gives these options: train.recipe passes its own")
     add("--preset", choices=("report",), help="the student report's values; options given beside it win")
 
 

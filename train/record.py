@@ -28,7 +28,7 @@ from train.trainer import QATrainer
 
 _NOT_HYPERPARAMETERS = {
     "backbone", "weights", "revision", "adapters", "output", "init_from", "train_file", "validation_file",
-    "validation_fraction", "keep_out", "drop_overlap", "runs", "resume", "overwrite", "device",
+    "validation_fraction", "keep_out", "drop_overlap", "runs", "resume", "overwrite", "device", "recipe",
 }  # fmt: skip
 
 
@@ -48,6 +48,7 @@ def describe_run(
     parameters = list(trainer.model.parameters())
     return {
         "method": method,
+        "recipe": options.recipe,
         "backbone": backbone.name,
         "backbone_weights": weights.source,
         "backbone_commit": weights.commit,
