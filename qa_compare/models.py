@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from qa_compare import backbones, loading, variants
 from qa_compare.errors import UserError, quoted
-from qa_compare.features import MAX_LENGTH
+from qa_compare.features import window_length
 from qa_compare.files import sha256
 from qa_compare.variants import Variant
 
@@ -98,8 +98,8 @@ class Models:
 
     @cached_property
     def max_length(self) -> int:
-        """Tokens of a window: 384, or what the encoder has positions for."""
-        return min(MAX_LENGTH, backbones.positions(self.located))
+        """Tokens of a window: 384, or fewer where the encoder's table of positions is small."""
+        return window_length(backbones.positions(self.located))
 
     def variant(self, name: str) -> Variant:
         """The variant of that name. Raises UserError with the names there are."""

@@ -11,7 +11,7 @@ from transformers import BertForQuestionAnswering
 
 from qa_compare import backbones, variants
 from qa_compare.errors import UserError
-from qa_compare.features import MAX_LENGTH
+from qa_compare.features import window_length
 from qa_compare.loading import apply, apply_adapter, load_base
 from qa_compare.modeling import QAPeftModel, Repairs, own_head
 from qa_compare.variants import HEAD_FILE, Variant
@@ -86,7 +86,7 @@ def _check(config: Any, base: BertForQuestionAnswering, options: Options) -> Non
         if not any(f".{name}".endswith(f".{target}") for name in names):
             raise UserError(f"--targets: the encoder has no matrix named {target!r}")
     table = base.config.max_position_embeddings
-    window = min(MAX_LENGTH, table)
+    window = window_length(table)
     virtual = config.num_virtual_tokens if config and config.peft_type == "PROMPT_TUNING" else 0
     if window + virtual > table:
         raise UserError(f"--virtual-tokens {virtual}: the encoder has room for {table - window} beside its windows")

@@ -17,7 +17,7 @@ from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 
 from qa_compare import backbones
 from qa_compare.errors import UserError
-from qa_compare.features import MAX_LENGTH
+from qa_compare.features import window_length
 from qa_compare.memory import keep_freed_memory
 from qa_compare.modeling import Repairs
 from qa_compare.precision import fastest_precision
@@ -78,7 +78,7 @@ def run(method: Method, options: Options, own: MethodOptions, *, repairs: Repair
     data = training_data.load(options)
     base = build.start(backbone, weights, options, output)
     model = build.build(method, backbone, base, options, {**own, "tokenizer": weights.folder}, repairs)
-    max_length = min(MAX_LENGTH, base.config.max_position_embeddings)
+    max_length = window_length(base.config.max_position_embeddings)
     train, validation = training_data.datasets(data, tokenizer, max_length, options.answers)
     arguments = training_arguments(options, checkpoints, len(train))
     checkpoint = last_checkpoint(checkpoints) if options.resume else None
