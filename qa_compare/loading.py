@@ -23,16 +23,20 @@ from qa_compare.variants import ADAPTER_FILE, BEFORE_PASSAGE, CONFIG_FILE, HEAD_
 QAModel = QAPeftModel | BertForQuestionAnswering
 
 
-def load_base(backbone: Backbone, weights: Weights, adapters: Path) -> BertForQuestionAnswering:
+def load_base(
+    backbone: Backbone, weights: Weights, adapters: Path, *, needs_head: bool = True
+) -> BertForQuestionAnswering:
     """The backbone as its adapters expect it: its own head, the trained one, or with its adapter merged in.
 
+    With `needs_head=False`, for what trains the head, it may be a random one.
+
     Raises:
-        UserError: the checkpoint or the base's folder is missing or damaged.
+        UserError: the checkpoint or the base's folder is missing or damaged, or neither has a trained head.
     """
-    model = backbones.load_model(backbone, weights)
     base = next(variant for variant in discover(backbone, adapters) if variant.name == "base")
     if base.problem:
         raise UserError(base.problem)
+    model = backbones.load_model(backbone, weights, needs_head=needs_head and base.folder is None)
     return model if base.folder is None else apply(base, model)  # type: ignore[return-value]
 
 

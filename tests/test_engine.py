@@ -176,6 +176,26 @@ def test_a_passage_that_the_vocabulary_does_not_know_is_answered_with_a_warning(
     ]
 
 
+def test_a_checkpoint_without_a_tokenizer_answers_nothing(tmp_path):
+    folder = tiny.checkpoint(tmp_path / "checkpoint")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    with pytest.raises(UserError, match="holds no tokenizer"):
+        Engine(str(folder), adapters=tmp_path).compare("the river", "where")
+
+
+def test_an_encoder_whose_head_is_not_trained_answers_nothing_but_for_an_adapter_that_brings_one(tmp_path):
+    folder = tiny.checkpoint(tmp_path / "checkpoint", head=False)
+    bare = Engine(str(folder), adapters=tmp_path / "adapters")
+    [base] = bare.compare("the river", "where").answers
+    assert base.prediction is None
+    assert f"python -m train.base --head-only --backbone {folder}" in base.problem
+    with pytest.raises(UserError, match="comes without a question-answering head"):
+        bare.predict(tiny.examples(1), "base")
+    with pytest.raises(UserError, match="comes without a question-answering head"):
+        _ = bare.base
+
+
 def test_an_unknown_variant_or_precision_is_refused_with_the_known_ones(engine):
     with pytest.raises(UserError, match="unknown variant 'x' of checkpoint: there are base"):
         engine.compare("the sea", "where", ["x"])

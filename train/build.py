@@ -22,13 +22,24 @@ if TYPE_CHECKING:
 
 
 def start(
-    backbone: backbones.Backbone, weights: backbones.Weights, options: Options, output: Path
+    backbone: backbones.Backbone,
+    weights: backbones.Weights,
+    options: Options,
+    output: Path,
+    *,
+    trains_head: bool = False,
 ) -> BertForQuestionAnswering:
-    """The model that the adapter goes onto: the backbone's base, or the bare encoder when the base is what is made."""
+    """The model that the adapter goes onto: the backbone's base, or the bare encoder when the base is what is made.
+
+    `trains_head` says that the method makes a head from a random one.
+
+    Raises:
+        UserError: the base is missing or damaged, or its head was never trained and the method needs one that was.
+    """
     if output.resolve() == (options.adapters / backbone.name / "base").resolve():
-        model = backbones.load_model(backbone, weights)
+        model = backbones.load_model(backbone, weights, needs_head=False)
     else:
-        model = load_base(backbone, weights, options.adapters)
+        model = load_base(backbone, weights, options.adapters, needs_head=not trains_head)
     _set_dropout(model, options.encoder_dropout)
     return model
 

@@ -37,10 +37,10 @@ def calibrate(
     source = backbones.get(backbone or str(described.get("backbone") if isinstance(described, dict) else None))
     located = backbones.locate(source, weights=weights)
     variant = variants.read(folder, source)
-    # a base is not put onto itself
-    under = (
-        backbones.load_model(source, located) if folder.name == "base" else load_base(source, located, folder / "../..")
-    )
+    if folder.name == "base":  # it is not put onto itself, and brings its head
+        under = backbones.load_model(source, located, needs_head=False)
+    else:
+        under = load_base(source, located, folder / "../..")
     model = apply(variant, under)
     tokenizer = backbones.load_tokenizer(located)
     some = draw([one for one in questions if one.answers], MOST, seed)
