@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from qa_compare.errors import UserError
 from qa_compare.examples import to_squad
 from qa_compare.files import read_bytes, write_json
+from qa_compare.predictions import notes
 from qa_compare.readers import check_file, read_examples
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def predict(arguments: argparse.Namespace) -> None:
         predictions = engine.predict(examples, arguments.variant, top=1, progress=progress)
     answers = {prediction.id: prediction.answer for prediction in predictions}
     write_json(arguments.output, answers)
-    print(f"wrote {len(answers):,} answers to {arguments.output}")
+    print("\n".join([f"wrote {len(answers):,} answers to {arguments.output}", *notes(predictions)]))
 
 
 def convert(arguments: argparse.Namespace) -> None:

@@ -59,7 +59,9 @@ def decode(
     scores = span_scores(encoded, start_logits, end_logits)
     no_answer = max(float(starts[0] + ends[0]) for starts, ends in zip(start_logits, end_logits, strict=True))
     candidates = _candidates(encoded, scores, temperature, top) if np.isfinite(scores).any() else ()
-    return Prediction(encoded.example.id, candidates, no_answer, len(encoded.windows), encoded.question_cut)
+    return Prediction(
+        encoded.example.id, candidates, no_answer, len(encoded.windows), encoded.question_cut, encoded.unknown
+    )
 
 
 def _candidates(encoded: Encoded, scores: Floats, temperature: float, top: int) -> tuple[Candidate, ...]:

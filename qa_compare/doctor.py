@@ -102,16 +102,16 @@ def _variant(engine: Engine, name: str) -> dict[str, Any]:
     variant = engine.variant(name)
     if not variant.shipped:
         return {"name": name, "state": "only its measurements are shipped"}
-    try:
-        engine.model(name)
-    except UserError as error:
-        return {"name": name, "state": str(error)}
     question = sample()[0]
     times = []
-    for _ in range(_ROUNDS + 1):
-        begin = time.perf_counter()
-        [prediction] = engine.predict([question], name)
-        times.append(1000 * (time.perf_counter() - begin))
+    try:
+        engine.model(name)
+        for _ in range(_ROUNDS + 1):
+            begin = time.perf_counter()
+            [prediction] = engine.predict([question], name)
+            times.append(1000 * (time.perf_counter() - begin))
+    except UserError as error:  # of its weights, or of the tokenizer
+        return {"name": name, "state": str(error)}
     state = "ok" if prediction.candidates else "it finds no answer"
     return {"name": name, "state": state, "milliseconds": round(statistics.median(times[1:]), 1)}
 

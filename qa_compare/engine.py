@@ -16,7 +16,7 @@ from qa_compare.comparison import Comparison, VariantAnswer
 from qa_compare.decoding import Floats, decode
 from qa_compare.errors import UserError
 from qa_compare.examples import Example, check_question
-from qa_compare.features import MAX_LENGTH, MAX_QUESTION_TOKENS, Encoded, Window, encode, pad
+from qa_compare.features import MAX_LENGTH, Encoded, Window, encode, pad, question_limit
 from qa_compare.halving import in_halves
 from qa_compare.leaving import left
 from qa_compare.models import Models
@@ -170,10 +170,18 @@ class Engine(Models):
                 if not answer.problem:
                     self._remembered.put(keys[variant.name], answer)
         answers = tuple(column for name in names if (column := known[name]))
+        return Comparison(passage, question, answers, self._warnings(answers))
+
+    def _warnings(self, answers: Sequence[VariantAnswer]) -> tuple[str, ...]:
+        """What was cut or not understood; the columns read the same windows, so that one of them tells."""
         warnings = []
-        if any(answer.prediction and answer.prediction.question_cut for answer in answers):
-            warnings.append(f"The question is longer than {MAX_QUESTION_TOKENS} tokens: only its beginning was read.")
-        return Comparison(passage, question, answers, tuple(warnings))
+        read = next((answer.prediction for answer in answers if answer.prediction), None)
+        if read and read.question_cut:
+            most = question_limit(self.max_length)
+            warnings.append(f"The question is longer than {most} tokens: only its beginning was read.")
+        unknown = read.unknown if read else ()
+        sentence = "Most of the {} is unknown to this model's vocabulary: no answer can be relied on."
+        return (*warnings, *(sentence.format(text) for text in unknown))
 
     def _answer(
         self, encoded: Encoded, variant: Variant, top: int, cancelled: Callable[[], bool] | None

@@ -2,6 +2,10 @@
 
 A question and a passage are tokenised once each; windows are slices of the passage's tokens, so that every variant of
 a backbone reads the same ones and offsets stay exact. Equal to transformers' `truncation="only_second"` with `stride`.
+
+An encoder with a small table of positions has small windows, in which everything has its share: virtual tokens a
+quarter of the table, the question half of what is left beside special tokens, the overlap half of the passage's room.
+With the usual 512 positions none of these shares is ever reached.
 """
 
 from __future__ import annotations
@@ -16,11 +20,13 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
+from qa_compare.errors import UserError
 from qa_compare.examples import Answer, Example
 
 MAX_LENGTH = 384
 STRIDE = 128
 MAX_QUESTION_TOKENS = 64
+_SPECIAL = 3  # [CLS] and two [SEP]
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -39,12 +45,34 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """An example's windows. `offsets`: T x 2, start and end character of each of the passage's T tokens."""
+    """An example's windows. `offsets`: T x 2, start and end character of each of the passage's T tokens.
+
+    `unknown` names the texts ("passage", "question") most of whose tokens the vocabulary does not know.
+    """
 
     example: Example
     windows: tuple[Window, ...]
     offsets: NDArray[np.int32]
     question_cut: bool
+    unknown: tuple[str, ...] = ()
+
+
+def window_length(positions: int) -> int:
+    """Tokens of a window for an encoder of so many positions: 384 (of 512), or three quarters of a smaller table, so
+    that virtual tokens have room beside it."""
+    return min(MAX_LENGTH, positions * 3 // 4)
+
+
+def question_limit(max_length: int) -> int:
+    """The tokens that are read of a question in windows of that length: 64, or half of the room in a small window.
+
+    Raises:
+        UserError: no room is left for a question and a passage.
+    """
+    room = max_length - _SPECIAL
+    if room < 2:
+        raise UserError(f"windows of {max_length} tokens have no room for a question and a passage: it takes 5 or more")
+    return min(MAX_QUESTION_TOKENS, room // 2)
 
 
 def encode(
@@ -55,7 +83,14 @@ def encode(
     stride: int = STRIDE,
     max_windows: int | None = None,
 ) -> list[Encoded]:
-    """Windows of at most `max_length` tokens that overlap by `stride` tokens, for each example in order."""
+    """Windows of at most `max_length` tokens, for each example in order.
+
+    They overlap by `stride` tokens, or by half of the passage's room in a window where that is less.
+
+    Raises:
+        UserError: `max_length` leaves no room.
+    """
+    most = question_limit(max_length)
     backend = tokenizer.backend_tokenizer
     # some checkpoints are published with both switched on, and every call of the tokenizer leaves its own behind
     backend.no_truncation()
@@ -67,10 +102,11 @@ def encode(
     encoded = []
     for example in examples:
         question, passage = tokens[example.question], tokens[example.passage]
-        windows = _windows(question.ids[:MAX_QUESTION_TOKENS], passage.ids, tokenizer, max_length, stride)
+        windows = _windows(question.ids[:most], passage.ids, tokenizer, max_length, stride)
         offsets = np.array(passage.offsets, dtype=np.int32).reshape(-1, 2)
-        cut = len(question.ids) > MAX_QUESTION_TOKENS
-        encoded.append(Encoded(example, windows[:max_windows], offsets, cut))
+        parts = {"passage": passage.ids, "question": question.ids}
+        unknown = tuple(name for name, ids in parts.items() if 2 * ids.count(tokenizer.unk_token_id) > len(ids))
+        encoded.append(Encoded(example, windows[:max_windows], offsets, len(question.ids) > most, unknown))
     return encoded
 
 
@@ -79,7 +115,7 @@ def _windows(
 ) -> tuple[Window, ...]:
     head = [tokenizer.cls_token_id, *question, tokenizer.sep_token_id]
     room = max_length - len(head) - 1
-    step = max(1, room - stride)
+    step = room - min(stride, room // 2)  # without the bound, small windows would become hundreds
     windows = []
     for first in range(0, max(1, len(passage)), step):
         part = passage[first : first + room]

@@ -15,7 +15,7 @@ from qa_compare import backbones
 from qa_compare.adapter_config import MERGEABLE, read_config
 from qa_compare.backbones import Backbone, Weights
 from qa_compare.errors import UserError, reason
-from qa_compare.features import MAX_LENGTH
+from qa_compare.features import window_length
 from qa_compare.files import sha256
 from qa_compare.modeling import ADAPTER, QAPeftModel, Repairs, merge, own_head, share
 from qa_compare.variants import ADAPTER_FILE, BEFORE_PASSAGE, CONFIG_FILE, HEAD_FILE, Variant, discover, inside
@@ -23,16 +23,20 @@ from qa_compare.variants import ADAPTER_FILE, BEFORE_PASSAGE, CONFIG_FILE, HEAD_
 QAModel = QAPeftModel | BertForQuestionAnswering
 
 
-def load_base(backbone: Backbone, weights: Weights, adapters: Path) -> BertForQuestionAnswering:
+def load_base(
+    backbone: Backbone, weights: Weights, adapters: Path, *, needs_head: bool = True
+) -> BertForQuestionAnswering:
     """The backbone as its adapters expect it: its own head, the trained one, or with its adapter merged in.
 
+    With `needs_head=False`, for what trains the head, it may be a random one.
+
     Raises:
-        UserError: the checkpoint or the base's folder is missing or damaged.
+        UserError: the checkpoint or the base's folder is missing or damaged, or neither has a trained head.
     """
-    model = backbones.load_model(backbone, weights)
     base = next(variant for variant in discover(backbone, adapters) if variant.name == "base")
     if base.problem:
         raise UserError(base.problem)
+    model = backbones.load_model(backbone, weights, needs_head=needs_head and base.folder is None)
     return model if base.folder is None else apply(base, model)  # type: ignore[return-value]
 
 
@@ -90,8 +94,11 @@ def apply_adapter(variant: Variant, base: BertForQuestionAnswering, *, trainable
     tensors = _tensors(variant, ADAPTER_FILE)
     model = QAPeftModel(share(base), config, Repairs(positions=variant.virtual_positions != BEFORE_PASSAGE))
     table = base.config.max_position_embeddings
-    if config.peft_type == "PROMPT_TUNING" and min(MAX_LENGTH, table - 1) + model.virtual_tokens > table:
-        raise UserError(f"{variant.name} has {model.virtual_tokens} virtual tokens: too many for {table} positions")
+    if config.peft_type == "PROMPT_TUNING" and model.virtual_tokens > (room := table - window_length(table)):
+        raise UserError(
+            f"{variant.name} has {model.virtual_tokens} virtual tokens: too many for {table} positions, of which the "
+            f"windows of text leave {room}"
+        )
     expected = get_peft_model_state_dict(model, save_embedding_layers=False)
     for key in sorted(expected.keys() | tensors.keys()):
         ours, theirs = expected.get(key), tensors.get(key)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from safetensors import safe_open
 
 from qa_compare import backbones, loading, variants
 from qa_compare.errors import UserError, quoted
-from qa_compare.features import MAX_LENGTH
+from qa_compare.features import window_length
 from qa_compare.files import sha256
 from qa_compare.variants import Variant
 
@@ -49,8 +48,18 @@ class Models:
 
     @cached_property
     def variants(self) -> tuple[Variant, ...]:
-        """Every variant found, the broken ones too; base, LoRA and prompt tuning first."""
-        return variants.discover(self.source, self.adapters)
+        """Every variant found, the broken ones too; base, LoRA and prompt tuning first. Asks no host."""
+        found = variants.discover(self.source, self.adapters)
+        return tuple(one if one.folder or one.problem else replace(one, problem=self._headless) for one in found)
+
+    @property
+    def _headless(self) -> str | None:
+        """The sentence for a checkpoint without a trained head; None where it has one, or is not at hand."""
+        try:
+            weights = backbones.locate(self.source, weights=self._weights, revision=self._revision, offline=True)
+        except UserError:  # whoever needs the weights is told
+            return None
+        return backbones.no_head(self.source) if backbones.without_head(weights) else None
 
     @property
     def default_variants(self) -> tuple[str, ...]:
@@ -80,16 +89,17 @@ class Models:
 
     @cached_property
     def foundation(self) -> BertForQuestionAnswering:
-        """What adapters go onto: the base, or, where a broken base brings only a head, the bare encoder.
+        """What adapters go onto: the base, or, where a base that cannot be used brings only a head, the bare encoder.
 
         Every adapter has a head of its own, so it need not fail with the base's.
         """
         try:
             return self.base
         except UserError:
-            if self.source.merges:
+            folder = self.variant("base").folder
+            if self.source.merges or (folder and not (folder / variants.HEAD_FILE).is_file()):
                 raise
-            return self._placed(backbones.load_model(self.source, self.located))
+            return self._placed(backbones.load_model(self.source, self.located, needs_head=False))
 
     def _placed(self, model: Model) -> Model:
         module: nn.Module = model  # transformers' own `to` has a signature that mypy cannot follow
@@ -98,8 +108,8 @@ class Models:
 
     @cached_property
     def max_length(self) -> int:
-        """Tokens of a window: 384, or what the encoder has positions for."""
-        return min(MAX_LENGTH, backbones.positions(self.located))
+        """Tokens of a window: 384, or fewer where the encoder's table of positions is small."""
+        return window_length(backbones.positions(self.located))
 
     def variant(self, name: str) -> Variant:
         """The variant of that name. Raises UserError with the names there are."""
@@ -119,11 +129,10 @@ class Models:
         if found.problem or found.shipped:
             raise UserError(found.problem or f"{name} has weights of its own: it takes no model from elsewhere")
         weights = backbones.locate(replace(self.source, sha256=None), weights=folder)
+        if backbones.without_head(weights):
+            raise UserError(f"{folder} holds an encoder without a question-answering head")
         model = backbones.load_model(self.source, weights)
         file = folder / "model.safetensors"
-        with safe_open(file, "pt") as tensors:
-            if "qa_outputs.weight" not in tensors.keys():  # noqa: SIM118 - it is no mapping
-                raise UserError(f"{folder} holds an encoder without a question-answering head")
         brought = replace(found, shipped=True, sha256={file.name: sha256(file)})
         self.variants = tuple(brought if one is found else one for one in self.variants)
         self._models[name] = self._placed(model)

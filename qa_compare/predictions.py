@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -25,7 +26,8 @@ class Prediction:
     """A variant's ranked answers to one question, best first; none where the passage holds no token.
 
     `no_answer_score` is the best window's `[CLS]` start + end logit (SQuAD v2's null score), kept, not used.
-    `windows` counts the passage's windows, `question_cut` says that the question was longer than its 64 tokens.
+    `windows` counts the passage's windows; `question_cut` says that only the beginning of the question was read (64
+    tokens, fewer in small windows), `unknown` which texts ("passage", "question") are mostly unknown to the vocabulary.
     """
 
     id: str
@@ -33,6 +35,7 @@ class Prediction:
     no_answer_score: float
     windows: int
     question_cut: bool = False
+    unknown: tuple[str, ...] = ()
 
     @property
     def answer(self) -> str:
@@ -43,3 +46,14 @@ class Prediction:
     def confidence(self) -> float:
         """The best answer's; 0 where there is none."""
         return self.candidates[0].confidence if self.candidates else 0.0
+
+
+def notes(predictions: Sequence[Prediction]) -> list[str]:
+    """A sentence for each thing that was not read or not understood of these questions, with how many it befell."""
+    found = []
+    if cut := sum(one.question_cut for one in predictions):
+        found.append(f"of {cut:,} question{'s' * (cut != 1)}, only the beginning was read: the model takes no more")
+    if unknown := sum(bool(one.unknown) for one in predictions):
+        what = "the answer to 1 question" if unknown == 1 else f"the answers to {unknown:,} questions"
+        found.append(f"{what} cannot be relied on: most of the text is unknown to this model's vocabulary")
+    return found

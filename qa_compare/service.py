@@ -101,6 +101,8 @@ class Service:
             weights = backbones.availability(name)
             if not weights.ready:
                 return weights
+        elif problem := backbones.without_tokenizer(engine.located):
+            return Availability(name, False, problem)
         broken = [variant.problem for variant in engine.variants if variant.problem]
         if len(broken) == len(engine.variants):
             return Availability(name, False, broken[0] or "")

@@ -79,12 +79,11 @@ def _is_variant(path: Path) -> bool:
 
 
 def _bare_base(backbone: Backbone) -> Variant:
-    """The base where there is no folder for one: the checkpoint's own head, if that is what the backbone has."""
+    """The base where there is no folder for one: the checkpoint itself. Whether its head is trained is not known here:
+    `Models.variants` looks, and `load_model` refuses."""
     problem = None
     if backbone.merges:
         problem = f"the adapter that makes {backbone.name} from its encoder is missing: adapters/{backbone.name}/base"
-    elif backbone.name == "minilm-l6":
-        problem = "this encoder comes without a question-answering head; train one: python -m train.base --head-only"
     return Variant("base", "Base", "base", backbone.name, problem=problem)
 
 

@@ -11,6 +11,8 @@ import pytest
 from qa_compare import doctor
 from qa_compare.__main__ import main
 from qa_compare.backbones import ADAPTERS, BACKBONES
+from qa_compare.engine import Engine
+from tests import tiny
 
 BASE = ADAPTERS / "minilm-l6-qa" / "base"
 needs_base = pytest.mark.skipif(not (BASE / "variant.json").is_file(), reason="no base in this checkout")
@@ -66,3 +68,15 @@ def test_the_hub_is_asked_only_when_told_to_and_not_where_it_is_switched_off(mon
     assert doctor._hub(ask=True) == "not reachable (ConnectionError)"
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert doctor._hub(ask=True) == "switched off by HF_HUB_OFFLINE"
+
+
+def test_an_encoder_without_a_trained_head_or_without_its_tokenizer_is_a_state_and_ends_nothing(tmp_path):
+    bare = tiny.checkpoint(tmp_path / "bare", head=False)
+    dumb = tiny.checkpoint(tmp_path / "dumb")
+    (dumb / "tokenizer.json").unlink()
+    states = {}
+    for folder in (bare, dumb):
+        [base] = doctor._backbone(Engine(str(folder), adapters=tmp_path))["variants"]
+        states[folder.name] = base["state"]
+    assert "comes without a question-answering head" in states["bare"]
+    assert "holds no tokenizer" in states["dumb"]

@@ -13,8 +13,9 @@ from qa_compare.answer_cache import AnswerCache
 from qa_compare.comparison import Comparison, VariantAnswer
 from qa_compare.engine import Cancelled, Engine
 from qa_compare.errors import UserError
-from qa_compare.examples import MAX_PASSAGE, MAX_QUESTION
-from qa_compare.predictions import Candidate, Prediction
+from qa_compare.examples import MAX_PASSAGE, MAX_QUESTION, Example
+from qa_compare.features import question_limit
+from qa_compare.predictions import Candidate, Prediction, notes
 from tests import tiny
 
 
@@ -148,6 +149,51 @@ def test_a_question_of_1900_characters_is_cut_with_a_warning(engine):
     comparison = engine.compare("the river flows", "where " * 316)
     assert comparison.warnings == ("The question is longer than 64 tokens: only its beginning was read.",)
     assert comparison.answers[0].prediction.question_cut
+
+
+@pytest.mark.parametrize("table", [8, 16, 32, 64, 128])
+def test_an_encoder_with_a_small_table_of_positions_answers_and_says_how_much_of_the_question_it_read(tmp_path, table):
+    folder = tiny.checkpoint(tmp_path / "checkpoint", max_position_embeddings=table)
+    small = Engine(str(folder), adapters=tmp_path, precision="fp32")
+    comparison = small.compare("the river flows to the sea and " * 94 + "the river", "where " * 64, ["base"])
+    prediction = comparison.answers[0].prediction
+    assert prediction.candidates
+    read = question_limit(small.max_length)
+    assert comparison.warnings == (f"The question is longer than {read} tokens: only its beginning was read.",)
+    assert prediction.windows <= 2 * -(-660 // (small.max_length - 3 - read))
+    assert not small.compare("the river", "where", ["base"]).warnings
+
+
+def test_a_passage_that_the_vocabulary_does_not_know_is_answered_with_a_warning(engine):
+    comparison = engine.compare("\u0440\u0435\u043a\u0430 \u0442\u0435\u0447\u0451\u0442 the sea", "where")
+    assert not comparison.warnings
+    comparison = engine.compare("\u0440\u0435\u043a\u0430 \u0442\u0435\u0447\u0451\u0442 sea", "where")
+    sentence = "Most of the passage is unknown to this model's vocabulary: no answer can be relied on."
+    assert comparison.warnings == (sentence,)
+    [prediction] = engine.predict([Example("", "", comparison.passage, "where")], "base")
+    assert notes([prediction]) == [
+        "the answer to 1 question cannot be relied on: most of the text is unknown to this model's vocabulary"
+    ]
+
+
+def test_a_checkpoint_without_a_tokenizer_answers_nothing(tmp_path):
+    folder = tiny.checkpoint(tmp_path / "checkpoint")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    with pytest.raises(UserError, match="holds no tokenizer"):
+        Engine(str(folder), adapters=tmp_path).compare("the river", "where")
+
+
+def test_an_encoder_whose_head_is_not_trained_answers_nothing_but_for_an_adapter_that_brings_one(tmp_path):
+    folder = tiny.checkpoint(tmp_path / "checkpoint", head=False)
+    bare = Engine(str(folder), adapters=tmp_path / "adapters")
+    [base] = bare.compare("the river", "where").answers
+    assert base.prediction is None
+    assert f"python -m train.base --head-only --backbone {folder}" in base.problem
+    with pytest.raises(UserError, match="comes without a question-answering head"):
+        bare.predict(tiny.examples(1), "base")
+    with pytest.raises(UserError, match="comes without a question-answering head"):
+        _ = bare.base
 
 
 def test_an_unknown_variant_or_precision_is_refused_with_the_known_ones(engine):

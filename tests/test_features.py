@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qa_compare.decoding import decode
+from qa_compare.errors import UserError
 from qa_compare.examples import Answer, Example
-from qa_compare.features import MAX_QUESTION_TOKENS, encode, labels, pad, widen
+from qa_compare.features import MAX_QUESTION_TOKENS, encode, labels, pad, question_limit, widen, window_length
 from tests import tiny
+from tests.cases import cases
 
 TOKENIZER = tiny.tokenizer()
 LONG = " ".join(f"the river {number} flows" for number in range(60))
@@ -26,12 +28,13 @@ def one(passage: str, question: str = "where", **options: int):
 @pytest.mark.parametrize(("max_length", "stride"), [(384, 128), (64, 16), (40, 30)])
 def test_windows_equal_those_of_transformers(passage, max_length, stride):
     question = "where flows the river"
+    room = max_length - len(TOKENIZER.tokenize(question)) - 3
     theirs = TOKENIZER(
         question,
         passage,
         truncation="only_second",
         max_length=max_length,
-        stride=stride,
+        stride=min(stride, room // 2),  # ours overlap by no more than half
         return_overflowing_tokens=True,
         return_offsets_mapping=True,
     )
@@ -61,6 +64,64 @@ def test_a_long_question_is_cut_to_its_first_tokens_and_says_so():
     assert encoded.question_cut
     assert encoded.windows[0].passage_start == MAX_QUESTION_TOKENS + 2
     assert not one("the river", "where " * MAX_QUESTION_TOKENS).question_cut
+
+
+TABLES = [8, 16, 32, 64, 128, 256, 512]
+
+
+def test_a_window_takes_384_tokens_or_three_quarters_of_a_smaller_table_and_half_of_its_room_is_the_questions():
+    assert [window_length(table) for table in TABLES] == [6, 12, 24, 48, 96, 192, 384]
+    assert [question_limit(window_length(table)) for table in TABLES] == [1, 4, 10, 22, 46, 64, 64]
+    assert (window_length(1024), question_limit(512)) == (384, 64)
+
+
+@given(table=st.sampled_from(TABLES), words=st.integers(0, 1_500), asked=st.integers(1, 90))
+@given_example(table=128, words=660, asked=64)
+@given_example(table=64, words=660, asked=64)
+@cases(100)
+def test_windows_of_any_table_hold_every_token_are_no_longer_than_told_and_at_most_twice_the_ideal(table, words, asked):
+    length = window_length(table)
+    encoded = one("river " * words or " ", "where " * asked, max_length=length)
+    assert all(len(window.input_ids) <= length for window in encoded.windows)
+    assert encoded.question_cut == (asked > question_limit(length))
+    covered = np.zeros(words, dtype=int)
+    for window in encoded.windows:
+        covered[window.first_token : window.first_token + window.passage_tokens] += 1
+    assert covered.all()
+    room = length - encoded.windows[0].passage_start - 1
+    assert room >= (length - 3) / 2
+    assert len(encoded.windows) <= 2 * max(1, -(-words // room))
+
+
+@given(words=st.integers(1, 1_500), asked=st.integers(1, MAX_QUESTION_TOKENS))
+@cases(30)
+def test_with_512_positions_windows_are_those_of_transformers_whatever_the_question(words, asked):
+    texts = "where " * asked, "river " * words
+    theirs = TOKENIZER(*texts, truncation="only_second", max_length=384, stride=128, return_overflowing_tokens=True)[
+        "input_ids"
+    ]
+    ours = one(texts[1], texts[0], max_length=window_length(512))
+    assert [window.input_ids.tolist() for window in ours.windows] == theirs
+
+
+@pytest.mark.parametrize("max_length", [0, 3, 4])
+def test_windows_without_room_are_refused_in_one_sentence(max_length):
+    with pytest.raises(UserError, match=f"^windows of {max_length} tokens have no room for a question and a passage"):
+        one("the river", max_length=max_length)
+
+
+@pytest.mark.parametrize(
+    ("passage", "question", "unknown"),
+    [
+        ("the river \u4e2d\u6587", "where", ()),
+        ("\u4e2d\u6587 \u6cb3\u6d41 the sea", "where", ("passage",)),
+        ("\U0001f30a \U0001f3d4 \U0001f409", "\U0001f30a", ("passage", "question")),
+        ("the river", "\u0433\u0434\u0435", ("question",)),
+        ("\u0301", "where", ()),
+    ],
+)
+def test_a_text_that_is_mostly_unknown_to_the_vocabulary_is_named(passage, question, unknown):
+    assert one(passage, question).unknown == unknown
 
 
 @settings(max_examples=200, deadline=None)

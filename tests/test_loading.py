@@ -127,6 +127,22 @@ def test_an_export_does_not_overwrite(house, tmp_path):
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["kept.txt"]
 
 
+def test_an_encoder_without_a_trained_head_is_not_exported_as_a_base(tmp_path):
+    bare = tiny.checkpoint(tmp_path / "bare", head=False)
+    with pytest.raises(UserError, match="comes without a question-answering head"):
+        export_base(str(bare), tmp_path / "exported", adapters=tmp_path)
+    assert not (tmp_path / "exported").exists()
+
+
+def test_an_adapter_that_brings_its_head_answers_on_an_encoder_that_has_none(house):
+    backbone, adapters = house
+    tiny.checkpoint(backbone.folder, head=False)
+    engine = Engine(str(backbone.folder), adapters=adapters)
+    base, lora, prompt, head = engine.compare("the river rises", "where", [one.name for one in engine.variants]).answers
+    assert "comes without a question-answering head" in base.problem
+    assert all(one.prediction.candidates for one in (lora, prompt, head))
+
+
 def rewrite(folder: Path, change: Callable[[dict], dict]) -> None:
     tensors = change(load_file(folder / ADAPTER_FILE))
     save_file(tensors, folder / ADAPTER_FILE)

@@ -156,6 +156,23 @@ def test_a_backbone_is_ready_where_its_weights_and_a_variant_are(made: Service) 
     assert "comes without a question-answering head" in found["minilm-l6"].detail
 
 
+@pytest.mark.parametrize("found", [False, True])
+def test_a_backbone_without_a_tokenizer_or_a_trained_head_is_not_ready(tmp_path: Path, found: bool) -> None:
+    dumb = tiny.checkpoint(tmp_path / "dumb")
+    (dumb / "tokenizer.json").unlink()
+    folders = {"dumb": dumb, "bare": tiny.checkpoint(tmp_path / "bare", head=False)}
+    engines = {str(folder): Engine(str(folder), adapters=tmp_path) for folder in folders.values()}
+    for engine in engines.values() if found else ():
+        assert engine.located
+    made = Service(engines, str(dumb))
+    states = {name: made.readiness(str(folder)) for name, folder in folders.items()}
+    assert not any(state.ready for state in states.values())
+    assert "holds no tokenizer" in states["dumb"].detail
+    assert "python -m train.base --head-only" in states["bare"].detail
+    with pytest.raises(UserError, match="holds no tokenizer"):
+        made.compare(PASSAGE, QUESTION, str(dumb))
+
+
 def test_a_question_is_answered_by_every_variant_and_goes_through_json(made: Service) -> None:
     found = made.compare(PASSAGE, QUESTION)
     assert [one.variant for one in found.answers] == ["base"]

@@ -23,7 +23,7 @@ from qa_compare.modeling import QAPeftModel, own_head
 from qa_compare.runs import read_log
 from tests import tiny, training_fixture
 from tests.training_fixture import arguments, read, refused
-from train import calibrate, held_out, ia3, lora, prefix_tuning
+from train import base, calibrate, full, held_out, ia3, lora, prefix_tuning, prompt_tuning
 from train.data import split_by_passage
 
 files, train = training_fixture.files, training_fixture.train
@@ -171,3 +171,76 @@ def test_two_processes_train_as_one_does_on_the_same_batches_and_write_once(trai
     assert first == second
     assert read(tmp_path / "two" / "run.json")["processes"] == 2
     assert read(tmp_path / "two" / "run.json")["steps"] == read(tmp_path / "one" / "run.json")["steps"]
+
+
+@pytest.mark.parametrize(
+    "method", [lora.METHOD, prompt_tuning.METHOD, prefix_tuning.METHOD, ia3.METHOD], ids=lambda method: method.name
+)
+def test_no_adapter_is_trained_on_an_encoder_whose_head_is_not(train, tmp_path, capsys, method):
+    tiny.checkpoint(tmp_path / "checkpoint", head=False)
+    line = refused(capsys, train, method)
+    assert "this encoder comes without a question-answering head; train one: " in line
+    assert f"python -m train.base --head-only --backbone {tmp_path / 'checkpoint'} --train-file" in line
+    assert not (tmp_path / "adapters").exists()
+
+
+def test_the_command_that_is_named_trains_the_head_and_then_adapters_go_onto_it(train, tmp_path, capsys):
+    folder = tiny.checkpoint(tmp_path / "checkpoint", head=False)
+    adapters = tmp_path / "adapters" / "checkpoint"
+    command = refused(capsys, train, lora.METHOD).partition("python -m train.base ")[2]
+    given = command.replace("FILE", str(tmp_path / "train.json")).split()
+    base.command([*given, *arguments(tmp_path, "--train-file", str(tmp_path / "train.json"), "--epochs", "1")])
+    assert read(adapters / "base" / "run.json")["trainable_parameters"] == 34
+    train(lora.METHOD, "--epochs", "1")
+    engine = Engine(str(folder), adapters=tmp_path / "adapters")
+    assert [one.problem for one in engine.compare("the river rises", "where", ["base", "lora"]).answers] == [None, None]
+    # the base is there already: another head is refused as any finished run is
+    again = arguments(tmp_path, "--head-only")
+    assert "checkpoint/base already holds a finished run" in refused(capsys, base.command, again)
+
+
+def test_a_head_beside_a_base_that_is_an_adapter_or_has_its_own_is_the_control(train, tmp_path):
+    options = ["--head-only", *arguments(tmp_path, "--epochs", "1")]
+    base.command(options)
+    assert (tmp_path / "adapters" / "checkpoint" / "head" / "run.json").is_file()
+    tiny.checkpoint(tmp_path / "checkpoint", head=False)
+    train(base.LORA, "--epochs", "1")
+    base.command([*options, "--overwrite"])
+    assert read(tmp_path / "adapters" / "checkpoint" / "head" / "run.json")["method"] == "head"
+    assert read(tmp_path / "adapters" / "checkpoint" / "base" / "variant.json")["merged_at_load"]
+
+
+@pytest.mark.parametrize("method", [full.METHOD, base.LORA], ids=lambda method: method.name)
+def test_what_trains_a_head_itself_starts_from_an_encoder_without_one(train, tmp_path, method):
+    folder = tiny.checkpoint(tmp_path / "checkpoint", head=False)
+    elsewhere = tmp_path / "adapters" / "checkpoint" / f"my-{method.name}"
+    train(method, "--epochs", "1", "--output", str(elsewhere))
+    assert (elsewhere / "run.json").is_file()
+    if not method.ship:
+        kept = tmp_path / "runs" / "checkpoint" / elsewhere.name / "model"
+        assert not backbones.without_head(backbones.locate(backbones.get(str(kept))))
+    assert "train.base" in Engine(str(folder), adapters=tmp_path / "adapters").variant("base").problem
+
+
+def test_adapters_of_a_base_that_is_an_adapter_do_not_go_onto_the_bare_encoder_where_that_is_damaged(train, tmp_path):
+    folder = tiny.checkpoint(tmp_path / "checkpoint", head=False)
+    made = train(base.LORA, "--epochs", "1")
+    train(lora.METHOD, "--epochs", "1")
+    (made / variants.ADAPTER_FILE).write_bytes(b"damaged")
+    found = Engine(str(folder), adapters=tmp_path / "adapters").compare("the river", "where", ["base", "lora"])
+    assert ["is damaged" in (one.problem or "") for one in found.answers] == [True, True]
+
+
+def test_a_small_table_of_positions_leaves_a_quarter_for_virtual_tokens(train, tmp_path, capsys):
+    folder = tiny.checkpoint(tmp_path / "checkpoint", max_position_embeddings=64)
+    assert "--virtual-tokens 17: the encoder has room for 16" in refused(
+        capsys, train, prompt_tuning.METHOD, "--virtual-tokens", "17"
+    )
+    made = train(prompt_tuning.METHOD, "--virtual-tokens", "16", "--epochs", "1")
+    engine = Engine(str(folder), adapters=tmp_path / "adapters")
+    asked = ("the river flows to the sea and " * 90, "where " * 64, ["base", "prompt-tuning"])
+    columns = engine.compare(*asked).answers
+    assert columns[0].prediction.windows == columns[1].prediction.windows
+    tiny.checkpoint(folder, max_position_embeddings=32)
+    problem = Engine(str(folder), adapters=made.parents[1]).compare(*asked).answers[1].problem
+    assert "has 16 virtual tokens: too many for 32 positions, of which the windows of text leave 8" in problem

@@ -152,7 +152,7 @@ def test_a_loss_that_becomes_no_number_leaves_the_checkpoints_from_before(train,
     ("method", "options", "sentence"),
     [
         (prompt_tuning.METHOD, (), "was made by lora: prompt-tuning cannot continue it"),
-        (base.head("checkpoint"), (), "was made by lora: head cannot continue it"),
+        (base.head(), (), "was made by lora: head cannot continue it"),
         (lora.METHOD, ("--rank", "4"), "is of another shape than these options make: "),
         (lora.METHOD, ("--targets", "query"), "is of another shape than these options make: "),
         (lora.METHOD, ("--alpha", "8"), "its --alpha is 32, not 8"),

@@ -22,7 +22,7 @@ from train.loop import Method
 from train.trainer import ByLength
 
 files, train = training_fixture.files, training_fixture.train
-HEAD = base.head("checkpoint")
+HEAD = base.head()
 
 
 METHODS = [lora.METHOD, prompt_tuning.METHOD, HEAD, ia3.METHOD, prefix_tuning.METHOD]
@@ -78,7 +78,16 @@ def test_full_fine_tuning_keeps_its_record_and_not_its_weights(train, tmp_path):
     folder = train(full.METHOD)
     assert read(folder / "variant.json")["weights"] == "not shipped"
     assert not list(folder.glob("*.safetensors"))
-    assert (tmp_path / "runs" / "checkpoint" / "full" / "model" / "model.safetensors").is_file()
+    kept = tmp_path / "runs" / "checkpoint" / "full" / "model"
+    assert (kept / "model.safetensors").is_file()
+    loaded = [backbones.load_tokenizer(backbones.Weights(place, "")) for place in (kept, tmp_path / "checkpoint")]
+    assert loaded[0].get_vocab() == loaded[1].get_vocab()
+    asked = tiny.examples(1)[0]
+    own = Engine(str(kept), adapters=tmp_path / "nothing", precision="fp32").compare(asked.passage, asked.question)
+    brought = Engine(str(tmp_path / "checkpoint"), adapters=tmp_path / "adapters", precision="fp32")
+    brought.bring("full", kept)
+    [prediction] = brought.predict([asked], "full")
+    assert own.answers[0].answer == prediction.answer != ""
     run = read(folder / "run.json")
     assert run["trainable_parameters"] == run["total_parameters"]
 
@@ -131,7 +140,7 @@ def test_the_adapter_that_a_base_is_merged_from_is_a_first_stage_of_the_bare_enc
         monkeypatch.setitem(backbones.BACKBONES, name, made)
     adapters = tmp_path / "adapters"
     train(base.LORA, "--backbone", "bare-qa", "--epochs", "1")
-    train(base.head("minilm-l6"), "--backbone", "bare", "--epochs", "1")
+    train(base.head("base"), "--backbone", "bare", "--epochs", "1")
     stage = ["--init-from", str(adapters / "bare-qa" / "base"), "--alpha", "64", "--epochs", "1"]
     train(lora.METHOD, "--backbone", "bare", *stage)
     events = read_log(adapters / "bare" / "lora")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import BertConfig, BertForQuestionAnswering, BertTokenizer
@@ -20,21 +21,22 @@ def vocabulary() -> dict[str, int]:
     return {token: index for index, token in enumerate(dict.fromkeys(tokens))}
 
 
-def config() -> BertConfig:
-    return BertConfig(
-        vocab_size=len(vocabulary()),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
+def config(**changes: Any) -> BertConfig:
+    usual = {
+        "vocab_size": len(vocabulary()),
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+    }
+    return BertConfig(**{**usual, **changes})
 
 
-def model(seed: int = 0) -> BertForQuestionAnswering:
+def model(seed: int = 0, **changes: Any) -> BertForQuestionAnswering:
     torch.manual_seed(seed)
-    made = BertForQuestionAnswering(config()).eval()
+    made = BertForQuestionAnswering(config(**changes)).eval()
     with torch.no_grad():  # the usual 0.02 makes every logit alike, and differences vanish in rounding
         for parameter in made.parameters():
             if parameter.dim() > 1:
@@ -46,9 +48,11 @@ def tokenizer() -> BertTokenizer:
     return BertTokenizer(vocab=vocabulary(), do_lower_case=True)
 
 
-def checkpoint(folder: Path, seed: int = 0) -> Path:
-    """A checkpoint folder as the hub would give it."""
-    model(seed).save_pretrained(folder)
+def checkpoint(folder: Path, seed: int = 0, *, head: bool = True, **changes: Any) -> Path:
+    """A checkpoint folder as the hub would give it; without a `head`, as that of an encoder that was never trained to
+    answer. `changes` are to its config."""
+    made = model(seed, **changes)
+    (made if head else made.bert).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder
 

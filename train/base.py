@@ -9,24 +9,62 @@ from __future__ import annotations
 import argparse
 import sys
 
+from qa_compare import backbones
+from qa_compare.variants import CONFIG_FILE
 from train import lora
+from train.command import one_line
 from train.loop import Method, main
-from train.options import Options
+from train.options import Options, parse
 
-LORA = Method("base", lora.configure, {**lora.DEFAULTS, "rank": 16, "alpha": 64, "epochs": 1.0}, lora.add_options)
+LORA = Method(
+    "base",
+    lora.configure,
+    {**lora.DEFAULTS, "rank": 16, "alpha": 64, "epochs": 1.0},
+    lora.add_options,
+    trains_head=True,
+)
 HEAD_DEFAULTS = {"learning_rate": 1e-3, "epochs": 5.0}
 
 
-def head(backbone: str) -> Method:
-    """A linear head: the base of a bare encoder, and the control `head` beside the adapters of any other backbone."""
-    name = "base" if backbone == "minilm-l6" else "head"
-    return Method(name, lambda options: None, HEAD_DEFAULTS, unfreeze=lambda parameter: "qa_outputs" in parameter)
+def head(name: str = "head") -> Method:
+    """A linear head: "base" where it is a bare encoder's, "head" as the control beside the adapters on another base."""
+    return Method(
+        name,
+        lambda options: None,
+        HEAD_DEFAULTS,
+        unfreeze=lambda parameter: "qa_outputs" in parameter,
+        trains_head=True,
+    )
+
+
+def head_for(options: Options) -> Method:
+    """The head that the backbone lacks: its base, where neither the checkpoint nor an adapter has a trained head.
+
+    Raises:
+        UserError: an unknown backbone, or its weights are not found.
+    """
+    backbone = backbones.get(options.backbone)
+    weights = backbones.locate(backbone, weights=options.weights, revision=options.revision)
+    merged = backbone.merges or (options.adapters / backbone.name / "base" / CONFIG_FILE).is_file()
+    return head("base" if backbones.without_head(weights) and not merged else "head")
+
+
+def command(argv: list[str]) -> None:
+    """The command: which of the two is trained, `--head-only` says."""
+    chooser = argparse.ArgumentParser(add_help=False)
+    chooser.add_argument("--head-only", action="store_true")
+    chosen, rest = chooser.parse_known_args(argv)
+    method = LORA
+    if chosen.head_only:
+        asked = argparse.ArgumentParser(
+            description=__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            argument_default=argparse.SUPPRESS,
+        )
+        with one_line():
+            method = head_for(parse(asked, HEAD_DEFAULTS, rest)[0])
+    main(method, rest, __doc__)
 
 
 if __name__ == "__main__":
-    chooser = argparse.ArgumentParser(add_help=False)
-    chooser.add_argument("--head-only", action="store_true")
-    chooser.add_argument("--backbone", default=Options().backbone)
-    chosen, _ = chooser.parse_known_args()
-    rest = [argument for argument in sys.argv[1:] if argument != "--head-only"]
-    main(head(chosen.backbone) if chosen.head_only else LORA, rest, __doc__)
+    command(sys.argv[1:])

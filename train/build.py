@@ -11,7 +11,7 @@ from transformers import BertForQuestionAnswering
 
 from qa_compare import backbones, variants
 from qa_compare.errors import UserError
-from qa_compare.features import MAX_LENGTH
+from qa_compare.features import window_length
 from qa_compare.loading import apply, apply_adapter, load_base
 from qa_compare.modeling import QAPeftModel, Repairs, own_head
 from qa_compare.variants import HEAD_FILE, Variant
@@ -22,13 +22,24 @@ if TYPE_CHECKING:
 
 
 def start(
-    backbone: backbones.Backbone, weights: backbones.Weights, options: Options, output: Path
+    backbone: backbones.Backbone,
+    weights: backbones.Weights,
+    options: Options,
+    output: Path,
+    *,
+    trains_head: bool = False,
 ) -> BertForQuestionAnswering:
-    """The model that the adapter goes onto: the backbone's base, or the bare encoder when the base is what is made."""
+    """The model that the adapter goes onto: the backbone's base, or the bare encoder when the base is what is made.
+
+    `trains_head` says that the method makes a head from a random one.
+
+    Raises:
+        UserError: the base is missing or damaged, or its head was never trained and the method needs one that was.
+    """
     if output.resolve() == (options.adapters / backbone.name / "base").resolve():
-        model = backbones.load_model(backbone, weights)
+        model = backbones.load_model(backbone, weights, needs_head=False)
     else:
-        model = load_base(backbone, weights, options.adapters)
+        model = load_base(backbone, weights, options.adapters, needs_head=not trains_head)
     _set_dropout(model, options.encoder_dropout)
     return model
 
@@ -86,7 +97,7 @@ def _check(config: Any, base: BertForQuestionAnswering, options: Options) -> Non
         if not any(f".{name}".endswith(f".{target}") for name in names):
             raise UserError(f"--targets: the encoder has no matrix named {target!r}")
     table = base.config.max_position_embeddings
-    window = min(MAX_LENGTH, table)
+    window = window_length(table)
     virtual = config.num_virtual_tokens if config and config.peft_type == "PROMPT_TUNING" else 0
     if window + virtual > table:
         raise UserError(f"--virtual-tokens {virtual}: the encoder has room for {table - window} beside its windows")

@@ -15,7 +15,7 @@ from typing import Any
 from qa_compare import backbones, variants
 from qa_compare.errors import UserError
 from qa_compare.examples import Example
-from qa_compare.features import MAX_LENGTH, encode
+from qa_compare.features import encode, window_length
 from qa_compare.files import read_json, write_json
 from qa_compare.loading import apply, load_base
 from qa_compare.readers import read_examples
@@ -37,14 +37,14 @@ def calibrate(
     source = backbones.get(backbone or str(described.get("backbone") if isinstance(described, dict) else None))
     located = backbones.locate(source, weights=weights)
     variant = variants.read(folder, source)
-    # a base is not put onto itself
-    under = (
-        backbones.load_model(source, located) if folder.name == "base" else load_base(source, located, folder / "../..")
-    )
+    if folder.name == "base":  # it is not put onto itself, and brings its head
+        under = backbones.load_model(source, located, needs_head=False)
+    else:
+        under = load_base(source, located, folder / "../..")
     model = apply(variant, under)
     tokenizer = backbones.load_tokenizer(located)
     some = draw([one for one in questions if one.answers], MOST, seed)
-    encoded = encode(some, tokenizer, max_length=min(MAX_LENGTH, backbones.positions(located)))
+    encoded = encode(some, tokenizer, max_length=window_length(backbones.positions(located)))
     fit = calibration(model, encoded, tokenizer.pad_token_id)
     if fit is None:
         raise UserError(f"{len(some)} questions are too few to calibrate on, or all are answered alike")

@@ -22,7 +22,7 @@ from transformers import PreTrainedTokenizerFast
 from qa_compare import backbones, loading, variants
 from qa_compare.errors import UserError
 from qa_compare.examples import Example, fingerprint
-from qa_compare.features import MAX_LENGTH, Encoded, encode
+from qa_compare.features import Encoded, encode, window_length
 from qa_compare.files import read_json, write_json
 from qa_compare.loading import QAModel
 from qa_compare.modeling import QAPeftModel, Repairs
@@ -156,7 +156,7 @@ class Experiment:
         self, model: QAModel, answer: Answer, *, segments: bool = True, max_windows: int | None = None
     ) -> dict[str, Any]:
         """Exact match and F1 in percent, with 95 % intervals over questions."""
-        max_length = min(MAX_LENGTH, backbones.positions(self.weights))
+        max_length = window_length(backbones.positions(self.weights))
         encoded = encode(self.questions, self.tokenizer, max_length=max_length, max_windows=max_windows)
         found = logits(model, encoded, self.tokenizer.pad_token_id, segments=segments)
         answers = {one.example.id: answer(one, pairs) for one, pairs in zip(encoded, found, strict=True)}

@@ -17,7 +17,7 @@ from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 
 from qa_compare import backbones
 from qa_compare.errors import UserError
-from qa_compare.features import MAX_LENGTH
+from qa_compare.features import window_length
 from qa_compare.memory import keep_freed_memory
 from qa_compare.modeling import Repairs
 from qa_compare.precision import fastest_precision
@@ -38,6 +38,7 @@ MethodOptions = dict[str, Any]
 class Method:
     """A way to fine-tune. `configure` gives PEFT's config, or None where no adapter is added; `unfreeze` then names
     the parameters that are trained. `add_options` declares the method's own options, `defaults` overrides shared ones.
+    `trains_head` lets it start from an encoder whose head is random; the others need one that was trained.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Method:
     add_options: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     unfreeze: Callable[[str], bool] = lambda name: False
     ship: bool = True
+    trains_head: bool = False
 
 
 def main(method: Method, argv: list[str] | None = None, description: str | None = None) -> None:
@@ -76,9 +78,9 @@ def run(method: Method, options: Options, own: MethodOptions, *, repairs: Repair
     tokenizer = backbones.load_tokenizer(weights)
     set_seed(options.seed)
     data = training_data.load(options)
-    base = build.start(backbone, weights, options, output)
+    base = build.start(backbone, weights, options, output, trains_head=method.trains_head)
     model = build.build(method, backbone, base, options, {**own, "tokenizer": weights.folder}, repairs)
-    max_length = min(MAX_LENGTH, base.config.max_position_embeddings)
+    max_length = window_length(base.config.max_position_embeddings)
     train, validation = training_data.datasets(data, tokenizer, max_length, options.answers)
     arguments = training_arguments(options, checkpoints, len(train))
     checkpoint = last_checkpoint(checkpoints) if options.resume else None
@@ -104,6 +106,8 @@ def run(method: Method, options: Options, own: MethodOptions, *, repairs: Repair
         some = training_data.draw(validation.encoded, held_out.MOST, options.seed)
         described["calibration"] = held_out.calibration(model, some, tokenizer.pad_token_id)
         kept = None if method.ship else checkpoints / "model"
+        if kept:  # without it, the folder would be no checkpoint that anybody can load
+            tokenizer.save_pretrained(kept)
         record.save(method.name, model, backbone, output, described, keep=kept)
         if kept:
             print(f"its weights, which are not shipped: {kept}")
