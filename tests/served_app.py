@@ -17,8 +17,8 @@ from urllib.request import urlopen
 
 from tests import measured
 from tests.conftest import HOST, free_port
+from tests.places import ROOT
 
-ROOT = Path(__file__).parent.parent
 PASSAGE, QUESTION = "The river rises in the north and flows to the sea.", "Where flows the river to?"
 
 

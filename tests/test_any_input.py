@@ -27,6 +27,8 @@ from qa_compare.ui import batch_api, compare_api, compare_open, errors_api, metr
 from tests import measured, tiny
 from tests.cases import cases
 
+pytestmark = pytest.mark.slow
+
 MANY = cases(100)
 # every character there is, halves of surrogate pairs too, and more often those that are taken apart or put together
 odd = st.sampled_from("\u0301\u200d\ufe0f\U0001f469\u00df\u0130\ufb01\u202e\x00\ufeff\u0e33\uac01\ud83d\udc69 a.")

@@ -37,7 +37,7 @@ value = plausible | anything | file
 more = {"session_hash": any_text | anything, "fn_index": st.integers(0, 60) | anything, "event_data": anything}
 
 # the server's threads draw random numbers meanwhile, which Hypothesis takes for the strategies' doing
-pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Do not use the `random` module")]
 
 
 @st.composite

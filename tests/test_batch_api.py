@@ -16,8 +16,10 @@ from qa_compare.service import Service
 from qa_compare.ui import batch_api
 from tests import batch_fixture
 from tests.batch_fixture import BAD, NAME, NAMES, QUESTION, serving, written
+from tests.places import README
 
-README = Path(__file__).parent.parent / "README.md"
+pytestmark = pytest.mark.slow
+
 rivers, service, served = batch_fixture.rivers, batch_fixture.service, batch_fixture.served
 
 

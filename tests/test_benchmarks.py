@@ -13,6 +13,8 @@ from benchmarks import footprint, measure, users, visitors
 from qa_compare.engine import Engine
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 
 def test_sides_take_turns_and_the_first_round_is_left_out() -> None:
     calls: list[str] = []

@@ -17,6 +17,8 @@ from qa_compare.bertscore import BertScorer, open_scorer
 from qa_compare.errors import UserError
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 PREDICTIONS = ["the river", "north", "sea 7", "", "where the river rises in north and flows"]
 GOLDS = [["river", "a sea"], ["north"], ["river", "sea", "sea 8"], ["sea"], ["to sea"]]
 

@@ -22,8 +22,10 @@ from qa_compare.predictions import Candidate, Prediction
 from qa_compare.readers import read_examples
 from qa_compare.scoring import score
 from tests import tiny
+from tests.places import ROOT
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
 PASSAGE = "The Seine rises in Burgundy and flows through Paris and Rouen to the English Channel."
 QUESTION = "Where does the Seine rise?"
 SHIPPED = ("base", "lora", "prompt-tuning")

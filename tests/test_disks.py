@@ -23,11 +23,14 @@ from qa_compare.files import write_json
 from tests import tiny
 from tests.commands import evaluation, module, run
 from tests.disks import alone, read_only, small
-from tests.served_app import ROOT, App, app, house
+from tests.places import ROOT
+from tests.served_app import App, app, house
 from tests.training_fixture import arguments
 from train import lora
 from train.checkpoints import last_checkpoint
 from train.loop import main as train
+
+pytestmark = pytest.mark.slow
 
 NO_UPLOADS = "Uploads are off on this server: it has no room for files."
 NO_EXPORTS = "Exports are off on this server: it has no room for files"

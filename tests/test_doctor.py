@@ -12,6 +12,8 @@ from qa_compare import doctor
 from qa_compare.__main__ import main
 from qa_compare.backbones import ADAPTERS, BACKBONES
 
+pytestmark = pytest.mark.slow
+
 BASE = ADAPTERS / "minilm-l6-qa" / "base"
 needs_base = pytest.mark.skipif(not (BASE / "variant.json").is_file(), reason="no base in this checkout")
 

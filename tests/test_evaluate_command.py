@@ -27,8 +27,9 @@ from qa_compare.runs import read_metrics, read_predictions
 from qa_compare.variants import HEAD_FILE, VARIANT_FILE
 from tests import measured, tiny
 from tests.measured import long_examples
+from tests.places import ROOT
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,8 @@ from tests import tiny
 from tests.test_decoding import PASSAGE, encoded_of
 from tests.test_modeling import ia3, lora, prefix, prompt
 
+pytestmark = pytest.mark.slow
+
 ENCODED = encoded_of(PASSAGE)
 [WINDOW] = ENCODED.windows
 SPAN = (3, 5)

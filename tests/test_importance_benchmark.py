@@ -12,6 +12,8 @@ from qa_compare.examples import Example
 from qa_compare.explanation import explain
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Example("q", "", "The riverbed rises in the north and flows to sea.", "Where rises the river?")
 
 

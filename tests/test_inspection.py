@@ -24,6 +24,8 @@ from qa_compare.service import SAMPLE, UPLOAD, Questions, Service
 from qa_compare.ui import errors_api
 from tests import measured, tiny
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("base", "lora", "prompt-tuning")
 
 

@@ -27,10 +27,13 @@ from qa_compare.files import synced, write_json
 from qa_compare.runs import read_metrics, read_predictions
 from tests import tiny
 from tests.commands import ENVIRONMENT, evaluation, module
-from tests.served_app import ROOT, app, house
+from tests.places import ROOT
+from tests.served_app import app, house
 from tests.training_fixture import arguments
 from train import lora
 from train.loop import main as train
+
+pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("QA_COMPARE_KILLS", "4"))
 WORKS = ("a training", "an evaluation", "a batch of the page", "a batch of the command")

@@ -21,6 +21,8 @@ from qa_compare.modeling import QAPeftModel, own_head
 from qa_compare.variants import ADAPTER_FILE, HEAD_FILE, Variant, describe, discover
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = {
     "lora": lambda: LoraConfig(
         task_type="QUESTION_ANS", r=4, target_modules=["query", "value"], init_lora_weights=False

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from qa_compare import memory
 from qa_compare.memory import keep_freed_memory
+from tests.places import ROOT
 
 PROGRAM = """
 import sys, threading
@@ -42,7 +42,7 @@ for thread in threads:
 def test_eight_threads_have_one_arena_beside_the_first_instead_of_eight() -> None:
     def run(how: str) -> list[str]:
         command = [sys.executable, "-c", PROGRAM, how]
-        root = Path(__file__).parent.parent
+        root = ROOT
         return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.split()
 
     told, shared = run("shared")
@@ -56,7 +56,7 @@ def test_keeping_freed_memory_is_harmless_twice() -> None:
     # in a process of its own: the setting stays for the rest of a process
     code = "from qa_compare.memory import keep_freed_memory as keep; print(keep(), keep())"
     run = [sys.executable, "-c", code]
-    printed = subprocess.run(run, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     first, second = printed.split()
     assert first == second
     assert first in {"True", "False"}
@@ -91,7 +91,7 @@ del blocks
 kept = resident()
 print(give_back(), kept > 0.9 * before, resident() < before - 60_000_000)
 """
-    root = Path(__file__).parent.parent
+    root = ROOT
     run = [sys.executable, "-c", program]
     told, kept, freed = subprocess.run(run, cwd=root, capture_output=True, text=True, check=True).stdout.split()
     if told == "False":

@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
-QUEUE = Path(__file__).parent.parent / "train" / "queue.sh"
+from tests.places import ROOT
+
+pytestmark = pytest.mark.slow
+
+QUEUE = ROOT / "train" / "queue.sh"
 ORDER = [
     "train.base", "train.lora", "train.prompt_tuning", "train.base", "train.base", "train.lora", "train.prompt_tuning",
     "train.ablation", "train.sample_efficiency", "train.full", "train.ia3", "train.prefix_tuning",

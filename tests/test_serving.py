@@ -38,9 +38,11 @@ from qa_compare.ui import page as page_module
 from qa_compare.uploads import MAX_UPLOAD
 from tests import measured
 from tests.conftest import HOST, free_port
+from tests.places import ROOT
 from tests.visiting import Visitor
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
 SECRET = "Passage of which nobody may read in a log."
 QUESTION = "What may nobody read?"
 LINE = re.compile(

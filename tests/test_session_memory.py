@@ -14,6 +14,8 @@ from tests import measured
 from tests.conftest import HOST, free_port
 from tests.visiting import Visitor
 
+pytestmark = pytest.mark.slow
+
 SECRET = "The river Zq17 rises in the north."
 
 

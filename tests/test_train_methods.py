@@ -6,7 +6,6 @@ import itertools
 import os
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -22,12 +21,14 @@ from qa_compare.loading import apply, apply_adapter, load_base
 from qa_compare.modeling import QAPeftModel, own_head
 from qa_compare.runs import read_log
 from tests import tiny, training_fixture
+from tests.places import ROOT
 from tests.training_fixture import arguments, read, refused
 from train import calibrate, held_out, ia3, lora, prefix_tuning
 from train.data import split_by_passage
 
+pytestmark = pytest.mark.slow
+
 files, train = training_fixture.files, training_fixture.train
-ROOT = Path(__file__).parent.parent
 
 
 def starts(model: torch.nn.Module) -> torch.Tensor:

@@ -17,14 +17,16 @@ import torch
 
 from qa_compare.runs import read_log
 from tests import training_fixture
+from tests.places import ROOT
 from tests.training_fixture import arguments, read, refused
 from train import base, lora, prompt_tuning
 from train.checkpoints import last_checkpoint
 from train.loop import main
 from train.trainer import QATrainer
 
+pytestmark = pytest.mark.slow
+
 files, train = training_fixture.files, training_fixture.train
-ROOT = Path(__file__).parent.parent
 
 
 def start(folder: Path, *more: str) -> subprocess.Popen[str]:

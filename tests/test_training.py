@@ -21,6 +21,8 @@ from train.checkpoints import MANIFEST, Sealed, last_checkpoint
 from train.loop import Method
 from train.trainer import ByLength
 
+pytestmark = pytest.mark.slow
+
 files, train = training_fixture.files, training_fixture.train
 HEAD = base.head("checkpoint")
 

@@ -25,6 +25,8 @@ from tests import measured, tiny
 from tests.conftest import HOST, free_port
 from tests.visiting import Visitor
 
+pytestmark = pytest.mark.slow
+
 QUESTION = "Where rises the river?"
 
 

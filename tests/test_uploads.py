@@ -24,6 +24,8 @@ from qa_compare.readers import check
 from qa_compare.uploads import MAX_PARTS, MAX_QUESTIONS, MAX_UPLOAD, check_upload
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 HEAD = b"passage,question\n"
 ROOM = 256 * 2**20  # bytes a refusal may cost at most, the 20 MB that were read included
 

@@ -21,6 +21,8 @@ from tests import measured, tiny
 from tests.conftest import HOST, free_port
 from tests.visiting import Visitor
 
+pytestmark = pytest.mark.slow
+
 SOON = 5.0  # seconds
 QUESTIONS = [{"passage": one.passage, "question": one.question} for one in tiny.examples(1_000)]
 LONG = " ".join(["The river rises in the north and flows to the sea."] * 3_900)  # 195,000 characters
