@@ -55,6 +55,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         return [predicted(one, variant) for one in examples]
 
     monkeypatch.setattr(Engine, "predict", predict)
+    measured.stop_the_clock(monkeypatch)
     return found
 
 

@@ -101,7 +101,11 @@ def served(request: pytest.FixtureRequest, export: Path, python: Path, tmp_path:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         log.close()
 
 
