@@ -187,6 +187,7 @@ def test_a_long_passage_is_scrolled_to_the_answer_within_its_card(open_page: Ope
     ask(page, f"{filler}{PASSAGE} {filler}".strip(), QUESTION)
     button(page).click()
     expect(page.locator("#verdict")).to_contain_text("No gold answer is known")
+    expect(page.locator(".card .passage mark.predicted")).to_have_count(3)
     for box in page.locator(".card .passage").all():
         mark = box.locator("mark.predicted").first.bounding_box()
         outside = box.bounding_box()

@@ -128,13 +128,19 @@ for path in sys.argv[2:]:
 """
 
 
+def spent() -> float:
+    """The seconds that processors gave to what this process has started, whatever else they were busy with."""
+    children = os.times()
+    return children.children_user + children.children_system
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="address spaces are limited as Linux does")
 def test_what_would_grow_in_memory_is_refused_before_it_does(tmp_path: Path) -> None:
     paths = []
     for number, (name, content) in enumerate(BOMBS.values()):
         (tmp_path / str(number)).mkdir()
         paths.append(written(tmp_path / str(number), name, content))
-    begin = time.perf_counter()
+    begin = spent()
     done = subprocess.run(
         [sys.executable, "-c", READ, str(ROOM), *map(str, paths)], capture_output=True, text=True, check=False
     )
@@ -143,15 +149,15 @@ def test_what_would_grow_in_memory_is_refused_before_it_does(tmp_path: Path) -> 
     assert len(lines) == len(BOMBS)
     for line, (name, _content) in zip(lines, BOMBS.values(), strict=True):
         assert line.startswith((name, "read 20")), line
-    assert time.perf_counter() - begin < 60
+    assert spent() - begin < 60
 
 
 def test_an_id_is_found_for_every_row_without_trying_taken_ones_again() -> None:
     rows = [f"a b,b,row-{number}" for number in range(10_001, 20_001)] + ["a b,b,"] * 10_000
-    begin = time.perf_counter()
+    begin = time.process_time()
     found = check(b"passage,question,id\n" + "\n".join(rows).encode(), "f.csv").examples
     assert len({example.id for example in found}) == 20_000
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
 
 
 @pytest.mark.parametrize(
