@@ -41,7 +41,7 @@ def test_a_word_that_reads_like_the_mask_can_be_masked_without_effect_and_no_oth
     assert len(drops) == len(words) == 16
     assert words.count("rises") == 2
     for word, drop in zip(words, drops, strict=True):
-        assert (abs(drop) < 1e-5) == (word == "rises"), word
+        assert (abs(drop) < 1e-3) == (word == "rises"), word  # the least of the others is 0.02
 
 
 def test_the_correlations_are_spearmans_of_the_sizes_and_of_the_signed_values(

@@ -119,7 +119,7 @@ def test_programs_whose_questions_join_in_one_pass_get_their_own_answers(
         [found] = json.loads(text.split("data: ")[-1])
         for column, other in zip(found["variants"], expected[passage], strict=True):
             assert passage[column["start"] : column["end"]] == column["answer"] == other["answer"]
-            assert column["confidence"] == pytest.approx(other["confidence"], rel=1e-3)
+            assert column["confidence"] == pytest.approx(other["confidence"], rel=2e-4)  # a fifth of what parts two
 
     program(asked[0])  # the first question of all warms the models up, alone
     monkeypatch.setattr(Engine, "_pass", together)
