@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # no more than this: the process that deals the tests out imports it before any worker starts
 from qa_compare.backbones import ADAPTERS, BACKBONES
@@ -44,7 +44,8 @@ QUIET = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-ba
 OpenPage = Callable[..., "Page"]
 _ASKED = itertools.count()
 
-settings.register_profile("shared-machine", deadline=None)  # a busy processor is no failure
+# a busy processor is no failure, neither where a case is tried nor where it is made up
+settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared-machine")
 
 
