@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer, RobertaConfig, RobertaModel, RobertaTokenizer
 
-from qa_compare import backbones
+from qa_compare import backbones, bertscore
 from qa_compare.bertscore import BertScorer, open_scorer
 from qa_compare.errors import UserError
 from tests import tiny
@@ -125,7 +125,7 @@ def test_a_long_answer_is_cut_where_the_encoder_ends(folder: Path) -> None:
 
 
 def test_each_pair_is_scored_once_in_parts_that_progress_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qa_compare.bertscore._PAIRS_AT_ONCE", 2)
+    monkeypatch.setattr(bertscore, "_PAIRS_AT_ONCE", 2)
     scorer, seen, sent = BertScorer(folder), [], []
     plain = scorer._f1
     monkeypatch.setattr(scorer, "_f1", lambda pairs: sent.extend(pairs) or plain(pairs))

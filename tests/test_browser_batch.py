@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from qa_compare import answering
 from qa_compare.engine import Cancelled, Engine
 from qa_compare.errors import UserError
 from qa_compare.examples import Example, to_squad
@@ -55,7 +56,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append("cancelled")
         raise Cancelled
 
-    monkeypatch.setattr("qa_compare.answering.LEAST_STEP", 4)
+    monkeypatch.setattr(answering, "LEAST_STEP", 4)
     monkeypatch.setattr(Engine, "predict", predict)
     return found
 

@@ -296,7 +296,7 @@ def test_a_terminal_that_knows_only_ascii_gets_ascii(form: tuple[str, ...], back
 
 def test_help_is_printed_without_loading_torch() -> None:
     program = (
-        "import sys\nfrom qa_compare.__main__ import main\n"
+        f"import sys\nfrom {main.__module__} import main\n"
         "try: main(['ask', '--help'])\nexcept SystemExit as end: print(end.code, 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

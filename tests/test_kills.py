@@ -31,7 +31,7 @@ from tests.patience import until
 from tests.places import ROOT
 from tests.served_app import app, house
 from tests.training_fixture import arguments
-from train import lora
+from train import lora, record
 from train.loop import main as train
 
 pytestmark = pytest.mark.slow
@@ -105,7 +105,7 @@ def test_a_training_is_resumed_to_its_end(tmp_path: Path, monkeypatch: pytest.Mo
     tiny.checkpoint(tmp_path / "checkpoint")
     command = arguments(tmp_path, "--epochs", "6", "--patience", "999")
     on_disk: list[str] = []
-    monkeypatch.setattr("train.record.synced", lambda path: on_disk.append(path.name) or synced(path))
+    monkeypatch.setattr(record, "synced", lambda path: on_disk.append(path.name) or synced(path))
     begin = time.monotonic()
     train(lora.METHOD, [*command, "--output", str(tmp_path / "whole")])
     assert sorted(on_disk) == ["adapter_config.json", "adapter_model.safetensors"]

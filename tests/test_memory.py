@@ -11,10 +11,10 @@ from qa_compare import memory
 from qa_compare.memory import keep_freed_memory
 from tests.places import ROOT
 
-PROGRAM = """
+PROGRAM = f"""
 import sys, threading
 from pathlib import Path
-from qa_compare.memory import share_freed_memory
+from {memory.__name__} import share_freed_memory
 
 told = share_freed_memory() if sys.argv[1] == "shared" else None
 together = threading.Barrier(9)
@@ -53,10 +53,10 @@ def test_eight_threads_have_one_arena_beside_the_first_instead_of_eight() -> Non
     assert int(run("each its own")[1]) >= 8
 
 
-KEEP = """
+KEEP = f"""
 import os, sys
 from pathlib import Path
-from qa_compare.memory import keep_freed_memory
+from {memory.__name__} import keep_freed_memory
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -96,10 +96,10 @@ def test_a_library_without_the_setting_is_left_alone(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc can be asked")
 def test_freed_memory_goes_back_to_the_system_though_some_behind_it_is_in_use() -> None:
-    program = """
+    program = f"""
 import os
 from pathlib import Path
-from qa_compare.memory import give_back
+from {memory.__name__} import give_back
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -19,7 +19,7 @@ from tests import training_fixture
 from tests.patience import until
 from tests.places import ROOT
 from tests.training_fixture import arguments, read, refused
-from train import base, lora, prompt_tuning
+from train import base, lora, prompt_tuning, record
 from train.checkpoints import last_checkpoint
 from train.loop import main
 from train.trainer import QATrainer
@@ -121,7 +121,7 @@ def test_a_full_disk_at_the_end_leaves_no_half_variant_and_the_end_is_done_again
     def refuse(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("train.record._write_weights", refuse)
+    monkeypatch.setattr(record, "_write_weights", refuse)
     assert "there is no space left on its disk" in refused(capsys, train, lora.METHOD)
     folder = tmp_path / "adapters" / "checkpoint" / "lora"
     assert [path.name for path in folder.iterdir()] == ["log.jsonl"]

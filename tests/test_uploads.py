@@ -112,11 +112,11 @@ BOMBS = {
     "as many columns as are let in": ("f.csv", HEAD.strip() + b"," * (MAX_PARTS - 10) + b"\n"),
 }
 # In a process of its own, whose address space may grow by so much: what needs more dies of MemoryError
-READ = """
+READ = f"""
 import resource, sys
 from pathlib import Path
-from qa_compare.errors import UserError
-from qa_compare.uploads import check_upload
+from {UserError.__module__} import UserError
+from {uploads.__name__} import check_upload
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
