@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -48,13 +47,11 @@ def written(folder: Path, name: str, text: str) -> str:
 @contextmanager
 def serving(service: Service, uploads: Path) -> Iterator[str]:
     """The page's address, while the block runs; what is uploaded lies in that folder."""
-    from qa_compare.ui.page import build_page, launch_options
+    from qa_compare.serving import Settings, serve
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(uploads))
-        page = build_page(service)
-        options: dict[str, Any] = launch_options()
-        page.launch(server_name=HOST, server_port=free_port(), prevent_thread_lock=True, quiet=True, **options)
+        page = serve(service, host=HOST, port=free_port(), chosen=Settings(), wait=False)
         yield page.local_url
         page.close(verbose=False)
 

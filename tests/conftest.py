@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # no more than this: the process that deals the tests out imports it before any worker starts
 from qa_compare.backbones import ADAPTERS, BACKBONES
 from qa_compare.files import write_json
+from tests.places import ROOT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from qa_compare.examples import Example
     from qa_compare.service import Service
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = ROOT.parent / "shared" / "data"
 BACKBONE = "minilm-l6-qa"
 SHIPPED = ("base", "lora", "prompt-tuning")
 HOST = "127.0.0.1"
@@ -43,31 +44,20 @@ QUIET = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-ba
 OpenPage = Callable[..., "Page"]
 _ASKED = itertools.count()
 
-settings.register_profile("shared-machine", deadline=None)  # a busy processor is no failure
+# a busy processor is no failure, neither where a case is tried nor where it is made up
+settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared-machine")
 
 
-# test modules that train, kill, serve, start processes, load many models or try thousands of cases
-SLOW = set(
-    """test_any_input test_any_request test_batch_api test_benchmarks test_bertscore test_cli
-    test_damaged_adapters test_disks test_docs test_doctor test_evaluate_command test_evaluation
-    test_experiments test_faults test_fuzz test_importance test_importance_benchmark test_inspection
-    test_kills test_loading test_model_cards test_page test_readers_any_file test_recipe test_scoring
-    test_security test_serving test_session_memory test_space test_statistics test_train_methods
-    test_train_robust test_training test_two_visitors test_uploads test_vanished""".split()
-)
+# modules that train, kill, serve, start processes, load many models or try thousands of cases say so themselves
+_SLOW = re.compile(r"^pytestmark\s*=\s*(\[[^\]]*)?pytest\.mark\.slow\b", re.MULTILINE)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not even import the slow modules where nobody wants them."""
-    return True if collection_path.stem in SLOW and "not slow" in config.option.markexpr else None
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow modules in one place."""
-    for item in items:
-        if item.path.stem in SLOW:
-            item.add_marker(pytest.mark.slow)
+    """Do not even import the slow modules where nobody wants them: they take seconds to import."""
+    if "not slow" not in config.option.markexpr or collection_path.suffix != ".py":
+        return None
+    return True if _SLOW.search(collection_path.read_text(encoding="utf-8")) else None
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

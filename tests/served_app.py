@@ -17,8 +17,9 @@ from urllib.request import urlopen
 
 from tests import measured
 from tests.conftest import HOST, free_port
+from tests.patience import LONG
+from tests.places import ROOT
 
-ROOT = Path(__file__).parent.parent
 PASSAGE, QUESTION = "The river rises in the north and flows to the sea.", "Where flows the river to?"
 
 
@@ -76,11 +77,11 @@ def app(folder: Path, log: Path, *arguments: str, begin_with: Sequence[str] = ()
             url = f"http://{HOST}:{port}/"
             while True:
                 try:
-                    urlopen(url, timeout=5).close()
+                    urlopen(url, timeout=LONG).close()
                     break
                 except (URLError, OSError):
                     assert process.poll() is None, log.read_text()[-3000:]
-                    assert time.monotonic() - begin < 120, log.read_text()[-3000:]
+                    assert time.monotonic() - begin < 2 * LONG, log.read_text()[-3000:]
                     time.sleep(0.1)
             yield (found := App(process, url, time.monotonic() - begin))
             assert found.killed or process.poll() is None, log.read_text()[-3000:]

@@ -27,6 +27,8 @@ from qa_compare.ui import batch_api, compare_api, compare_open, errors_api, metr
 from tests import measured, tiny
 from tests.cases import cases
 
+pytestmark = pytest.mark.slow
+
 MANY = cases(100)
 # every character there is, halves of surrogate pairs too, and more often those that are taken apart or put together
 odd = st.sampled_from("\u0301\u200d\ufe0f\U0001f469\u00df\u0130\ufb01\u202e\x00\ufeff\u0e33\uac01\ud83d\udc69 a.")
@@ -240,16 +242,36 @@ def test_the_metrics_endpoint_tells_or_refuses(inspector: Inspector, backbone: A
     assert (found is not None) == (backbone == "river-bert")
 
 
-@pytest.mark.parametrize("name", ["compare", "errors", "metrics", "predict_batch"])
-def test_what_is_nested_deeply_is_refused(inspector: Inspector, predict_batch: Callable[..., Any], name: str) -> None:
-    nested = deep(100_000)
-    endpoint, first = {
-        "compare": (compare_api.endpoint(inspector.service), "passage"),
-        "errors": (errors_api.endpoint(inspector), "source"),
-        "metrics": (metrics.endpoint(inspector.service), "backbone"),
-        "predict_batch": (predict_batch, "backbone"),
-    }[name]
-    rest: dict[str, Any] = {"question": "Where?"} if name == "compare" else {}
-    if name == "predict_batch":
-        rest = {"questions": [{"passage": "a b", "question": "b"}]}
-    assert asked(endpoint, {first: nested, **rest}) is None
+Endpoints = dict[str, Callable[..., Any]]
+
+
+@pytest.fixture(scope="module")
+def endpoints(inspector: Inspector, predict_batch: Callable[..., Any]) -> Endpoints:
+    return {
+        "compare": compare_api.endpoint(inspector.service),
+        "errors": errors_api.endpoint(inspector),
+        "metrics": metrics.endpoint(inspector.service),
+        "predict_batch": predict_batch,
+    }
+
+
+SOUND: dict[str, dict[str, Any]] = {
+    "compare": {"passage": "The river rises in the north.", "question": "Where rises it?"},
+    "errors": {"source": SAMPLE, "limit": 1},
+    "metrics": {"backbone": "river-bert"},
+    "predict_batch": {"questions": [{"passage": "a b", "question": "b"}]},
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_what_is_sound_is_answered(endpoints: Endpoints, name: str) -> None:
+    """Or whoever refuses everything would pass all of the above."""
+    assert asked(endpoints[name], SOUND[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [("compare", "passage"), ("errors", "source"), ("metrics", "backbone"), ("predict_batch", "backbone")],
+)
+def test_what_is_nested_deeply_is_refused(endpoints: Endpoints, name: str, argument: str) -> None:
+    assert asked(endpoints[name], {**SOUND[name], argument: deep(100_000)}) is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlparse
@@ -20,6 +19,7 @@ from qa_compare.serving import Settings, serve
 from tests import test_any_input
 from tests.cases import cases
 from tests.conftest import HOST, free_port
+from tests.patience import until
 
 ENDPOINTS = {"compare": 3, "metrics": 1, "errors": 13, "predict_batch": 4}  # how many values each takes
 inspector = test_any_input.inspector
@@ -37,7 +37,7 @@ value = plausible | anything | file
 more = {"session_hash": any_text | anything, "fn_index": st.integers(0, 60) | anything, "event_data": anything}
 
 # the server's threads draw random numbers meanwhile, which Hypothesis takes for the strategies' doing
-pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Do not use the `random` module")]
 
 
 @st.composite
@@ -154,10 +154,7 @@ def test_a_file_of_the_server_or_of_another_host_is_not_read_by_any_endpoint(
 def test_an_odd_session_spoils_nothing_for_those_after_it(visitor: Visitor) -> None:
     visitor.call("metrics", b'{"data": ["river-bert"], "session_hash": "\\ud83d"}')
     assert "event: complete" in visitor.call("metrics", b'{"data": ["river-bert"]}')[1]
-    until = time.monotonic() + 10
-    while (left := visitor.page._queue.event_ids_to_events) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert left == {}  # Gradio lets go of an event last of all
+    until(lambda: visitor.page._queue.event_ids_to_events == {}, "an event is still there")  # let go of last of all
 
 
 @pytest.mark.parametrize("way", ["run", "api"])

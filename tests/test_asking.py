@@ -76,6 +76,7 @@ def test_what_cannot_be_asked_is_refused(service: Service, change: dict[str, str
 
 def test_a_probe_keeps_the_gold_answers_where_they_stand_now(service: Service) -> None:
     made = ask(service, OF_SAMPLE, Session())
+    assert set(made.variations) == {probe.key for probe in PROBES}
     for key, variation in made.variations.items():
         assert isinstance(variation, Variation), key
         now = ask(service, replace(OF_SAMPLE, passage=variation.passage, question=variation.question), made).shown

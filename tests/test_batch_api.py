@@ -16,8 +16,10 @@ from qa_compare.service import Service
 from qa_compare.ui import batch_api
 from tests import batch_fixture
 from tests.batch_fixture import BAD, NAME, NAMES, QUESTION, serving, written
+from tests.places import README
 
-README = Path(__file__).parent.parent / "README.md"
+pytestmark = pytest.mark.slow
+
 rivers, service, served = batch_fixture.rivers, batch_fixture.service, batch_fixture.served
 
 
@@ -35,8 +37,9 @@ def test_the_endpoint_answers_and_scores_a_list(predict_batch: Callable[..., dic
     assert set(found["scores"][0]["f1"]) == {"value", "low", "high"}
     first, second = found["predictions"]
     assert (first["id"], first["gold"], second["gold"]) == ("a", ["the north"], [])
+    assert list(first["variants"]) == NAMES
     for answer in first["variants"].values():
-        assert QUESTION["passage"][answer["start"] : answer["end"]] == answer["answer"]
+        assert QUESTION["passage"][answer["start"] : answer["end"]] == answer["answer"] != ""
     assert second["variants"]["base"]["f1"] is None
     assert found["problems"] == []
     json.dumps(found, allow_nan=False)

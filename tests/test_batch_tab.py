@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from qa_compare import answering
 from qa_compare.batch import Batches
 from qa_compare.engine import Engine
 from qa_compare.examples import Example, to_squad
@@ -140,7 +141,7 @@ def test_a_run_tells_how_far_it_is_and_shows_scores_answers_and_one_question(bat
 def test_a_cancelled_run_says_so_and_shows_what_there_is(
     batches: Batches, rivers: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qa_compare.answering.LEAST_STEP", 4)
+    monkeypatch.setattr(answering, "LEAST_STEP", 4)
     calls = iter([False] * 9)  # each step asks twice, and is one batch
     *_, last = handlers.run(batches, NAME, rivers, NAMES, lambda: next(calls, True))
     assert visible(last[0]).startswith("Cancelled. What was answered is kept")
@@ -153,7 +154,7 @@ def test_a_cancelled_run_says_so_and_shows_what_there_is(
 def test_a_failed_run_says_so_frees_the_controls_and_keeps_what_there_is(
     batches: Batches, rivers: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("qa_compare.answering.LEAST_STEP", 4)
+    monkeypatch.setattr(answering, "LEAST_STEP", 4)
     works, calls = Engine.predict, iter(range(9))
 
     def breaks(*given: Any, **options: Any) -> list[Prediction]:

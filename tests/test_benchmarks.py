@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import torch
 
 from benchmarks import footprint, measure, users, visitors
 from qa_compare.engine import Engine
 from tests import tiny
+
+pytestmark = pytest.mark.slow
 
 
 def test_sides_take_turns_and_the_first_round_is_left_out() -> None:
@@ -82,8 +86,9 @@ def test_busy_is_what_says_when_to_come_again_and_nothing_else(status: int, deta
 
 
 def test_a_benchmark_writes_rounds_goals_and_the_machine_and_a_quick_look_writes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
+    request.addfinalizer(partial(torch.set_num_threads, torch.get_num_threads()))
     checkpoint = str(tiny.checkpoint(tmp_path / "checkpoint"))
     monkeypatch.setattr(users, "Engine", lambda: Engine(checkpoint, adapters=tmp_path, precision="fp32"))
     monkeypatch.setattr(measure, "ROUNDS", 1)

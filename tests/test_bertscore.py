@@ -12,10 +12,12 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer, RobertaConfig, RobertaModel, RobertaTokenizer
 
-from qa_compare import backbones
+from qa_compare import backbones, bertscore
 from qa_compare.bertscore import BertScorer, open_scorer
 from qa_compare.errors import UserError
 from tests import tiny
+
+pytestmark = pytest.mark.slow
 
 PREDICTIONS = ["the river", "north", "sea 7", "", "where the river rises in north and flows"]
 GOLDS = [["river", "a sea"], ["north"], ["river", "sea", "sea 8"], ["sea"], ["to sea"]]
@@ -87,7 +89,7 @@ def test_like_answers_score_above_unlike_ones_and_equal_ones_score_1(minilm: Pat
     equal, like, unlike = BertScorer(minilm).score(
         ["the United States", "United States of America", "seventeen sheep"], [["the United States"]] * 3
     )
-    assert equal == pytest.approx(1, abs=1e-6)
+    assert equal == pytest.approx(1, abs=1e-5)
     assert equal <= 1
     assert like > unlike + 0.2
 
@@ -106,7 +108,7 @@ def test_an_answer_without_a_token_scores_0_and_is_never_sent(
     folder: Path, empty: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = BertScorer(folder).score([empty, "sea", empty, "sea"], [["sea"], [empty], [empty], [empty, "sea"]])
-    np.testing.assert_allclose(found, [0, 0, 0, 1], atol=1e-6)
+    np.testing.assert_allclose(found, [0, 0, 0, 1], atol=1e-5)
     assert "Warning" not in capsys.readouterr().err
 
 
@@ -123,7 +125,7 @@ def test_a_long_answer_is_cut_where_the_encoder_ends(folder: Path) -> None:
 
 
 def test_each_pair_is_scored_once_in_parts_that_progress_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qa_compare.bertscore._PAIRS_AT_ONCE", 2)
+    monkeypatch.setattr(bertscore, "_PAIRS_AT_ONCE", 2)
     scorer, seen, sent = BertScorer(folder), [], []
     plain = scorer._f1
     monkeypatch.setattr(scorer, "_f1", lambda pairs: sent.extend(pairs) or plain(pairs))
@@ -132,7 +134,7 @@ def test_each_pair_is_scored_once_in_parts_that_progress_counts(folder: Path, mo
     assert sent == [("sea 7", "sea"), ("sea 7", "river"), ("north", "north")]
     assert seen == [(2, 3), (3, 3)]
     monkeypatch.undo()
-    np.testing.assert_allclose(found, scorer.score(["sea 7", "sea 7", "north"], golds), atol=1e-6)
+    np.testing.assert_allclose(found, scorer.score(["sea 7", "sea 7", "north"], golds), atol=1e-5)
     assert found[0] == found[1]
 
 

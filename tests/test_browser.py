@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from qa_compare import chance
 from qa_compare.sources import sample
 from tests.conftest import SHIPPED, OpenPage
 
@@ -118,7 +119,7 @@ def test_random_asks_another_question(open_page: OpenPage, monkeypatch: pytest.M
     page = open_page()
     expect_answers(page, sample()[0].passage)
     other = sample()[-1]
-    monkeypatch.setattr("qa_compare.chance.random.choice", lambda _examples: other)
+    monkeypatch.setattr(chance.random, "choice", lambda _examples: other)
     page.get_by_role("button", name="Random").click()
     expect(question_box(page)).to_have_value(other.question)
     expect_answers(page, other.passage)
@@ -187,6 +188,7 @@ def test_a_long_passage_is_scrolled_to_the_answer_within_its_card(open_page: Ope
     ask(page, f"{filler}{PASSAGE} {filler}".strip(), QUESTION)
     button(page).click()
     expect(page.locator("#verdict")).to_contain_text("No gold answer is known")
+    expect(page.locator(".card .passage mark.predicted")).to_have_count(3)
     for box in page.locator(".card .passage").all():
         mark = box.locator("mark.predicted").first.bounding_box()
         outside = box.bounding_box()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from qa_compare import answering
 from qa_compare.engine import Cancelled, Engine
 from qa_compare.errors import UserError
 from qa_compare.examples import Example, to_squad
@@ -20,6 +21,7 @@ from qa_compare.predictions import Prediction
 from tests import batch_fixture, tiny
 from tests.batch_fixture import BAD, NAMES, written
 from tests.conftest import OpenPage
+from tests.patience import LONG, until
 
 service, served = batch_fixture.service, batch_fixture.served
 pytestmark = pytest.mark.browser
@@ -46,14 +48,15 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             made = works(self, examples, variant, **options)
             found.append("answered")
             return made
-        for _ in range(600):
-            if options["cancelled"]():
-                found.append("cancelled")
-                raise Cancelled
+        end = time.monotonic() + LONG
+        while not options["cancelled"]():
+            if time.monotonic() > end:
+                raise UserError("nobody cancelled")
             time.sleep(0.1)
-        raise UserError("nobody cancelled")
+        found.append("cancelled")
+        raise Cancelled
 
-    monkeypatch.setattr("qa_compare.answering.LEAST_STEP", 4)
+    monkeypatch.setattr(answering, "LEAST_STEP", 4)
     monkeypatch.setattr(Engine, "predict", predict)
     return found
 
@@ -141,7 +144,5 @@ def test_a_closed_page_stops_the_engine(open_page: OpenPage, tmp_path: Path, slo
     button(page, "Run").click()
     expect(page.locator("#batch-state")).to_contain_text("12 of 36 answers, about")
     page.close()
-    until = time.monotonic() + 30
-    while slow[-1] != "cancelled" and time.monotonic() < until:
-        time.sleep(0.1)
+    until(lambda: slow[-1] == "cancelled")
     assert slow == ["answered"] * 3 + ["cancelled"]

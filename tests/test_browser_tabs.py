@@ -34,16 +34,15 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def served(adapters: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A page with two backbones: one that was measured, and one that nothing is known of."""
-    from qa_compare.ui.page import build_page, launch_options
+    from qa_compare.serving import Settings, serve
 
     weights = tmp_path_factory.mktemp("weights")
     measured.backbone(weights)
     engine = Engine(str(weights / "river-bert"), adapters=adapters)
     assert engine.located  # what is asked for by its folder is at hand once it was looked for
     empty = Engine("minilm-l6", adapters=adapters)
-    page = build_page(Service({"river-bert": engine, "minilm-l6": empty}, "river-bert"))
-    options: dict[str, Any] = launch_options()
-    page.launch(server_name=HOST, server_port=free_port(), prevent_thread_lock=True, quiet=True, **options)
+    service = Service({"river-bert": engine, "minilm-l6": empty}, "river-bert")
+    page = serve(service, host=HOST, port=free_port(), chosen=Settings(), wait=False)
     yield page.local_url
     page.close(verbose=False)
 

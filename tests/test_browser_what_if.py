@@ -30,7 +30,7 @@ def patience() -> None:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A page whose backbone has four variants, of which three are shown by default."""
-    from qa_compare.ui.page import build_page, launch_options
+    from qa_compare.serving import Settings, serve
 
     folder = tmp_path_factory.mktemp("what-if")
     for seed, name in enumerate(("base", "ia3", "lora", "prompt-tuning")):
@@ -38,11 +38,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     measured.backbone(folder)
     engine = Engine(str(folder / "river-bert"), adapters=folder / "adapters", precision="fp32")
     assert engine.located
-    options: dict[str, Any] = launch_options()
+    service = Service({"river-bert": engine}, "river-bert")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "files"))
-        page = build_page(Service({"river-bert": engine}, "river-bert"))
-        page.launch(server_name=HOST, server_port=free_port(), prevent_thread_lock=True, quiet=True, **options)
+        page = serve(service, host=HOST, port=free_port(), chosen=Settings(), wait=False)
         yield page.local_url
         page.close(verbose=False)
 

@@ -22,8 +22,10 @@ from qa_compare.predictions import Candidate, Prediction
 from qa_compare.readers import read_examples
 from qa_compare.scoring import score
 from tests import tiny
+from tests.places import ROOT
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
 PASSAGE = "The Seine rises in Burgundy and flows through Paris and Rouen to the English Channel."
 QUESTION = "Where does the Seine rise?"
 SHIPPED = ("base", "lora", "prompt-tuning")
@@ -294,7 +296,7 @@ def test_a_terminal_that_knows_only_ascii_gets_ascii(form: tuple[str, ...], back
 
 def test_help_is_printed_without_loading_torch() -> None:
     program = (
-        "import sys\nfrom qa_compare.__main__ import main\n"
+        f"import sys\nfrom {main.__module__} import main\n"
         "try: main(['ask', '--help'])\nexcept SystemExit as end: print(end.code, 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from qa_compare import service as services
 from qa_compare.asking import Asked, ask, probe_all
 from qa_compare.chance import Purpose
 from qa_compare.comparison import Comparison
@@ -279,7 +280,7 @@ def test_a_choice_of_too_few_or_too_many_is_taken_back(service: Service, monkeyp
     choice, note = compare_tools.few_or_many(service, "river-bert", ["base", "lora"], made)
     assert skipped(choice)
     assert "alert" not in note
-    monkeypatch.setattr("qa_compare.service.MAX_VARIANTS", 4)
+    monkeypatch.setattr(services, "MAX_VARIANTS", 4)
     assert compare_tools.few_or_many(service, "river-bert", [*THREE, "ia3", "full"], made)[0]["value"] == [
         "base",
         "ia3",

@@ -30,6 +30,8 @@ from qa_compare.runs import read_predictions, write_metrics, write_predictions
 from qa_compare.variants import ADAPTER_FILE, CONFIG_FILE, END_OF_TABLE, HEAD_FILE, NO_POSITIONS
 from tests import measured, tiny
 
+pytestmark = pytest.mark.slow
+
 CONFIGS: dict[str, Callable[[], Any]] = {
     "lora": lambda: LoraConfig(task_type="QUESTION_ANS", r=4, target_modules=["query", "value"]),
     "prompt-tuning": lambda: PromptTuningConfig(task_type="QUESTION_ANS", num_virtual_tokens=6),

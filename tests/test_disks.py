@@ -23,11 +23,15 @@ from qa_compare.files import write_json
 from tests import tiny
 from tests.commands import evaluation, module, run
 from tests.disks import alone, read_only, small
-from tests.served_app import ROOT, App, app, house
+from tests.patience import LONG
+from tests.places import ROOT
+from tests.served_app import App, app, house
 from tests.training_fixture import arguments
 from train import lora
 from train.checkpoints import last_checkpoint
 from train.loop import main as train
+
+pytestmark = pytest.mark.slow
 
 NO_UPLOADS = "Uploads are off on this server: it has no room for files."
 NO_EXPORTS = "Exports are off on this server: it has no room for files"
@@ -68,13 +72,13 @@ def expect_answers(page: App) -> None:
     assert [one["problem"] for one in page.compare()["variants"]] == [None, None]
     client = Client(page.url, verbose=False)
     assert client.predict(questions=[QUESTION], api_name="/predict_batch")["questions"] == 1
-    until = time.monotonic() + 60
+    end = time.monotonic() + LONG
     while True:  # the sample is answered beside the page, once
         try:
             assert client.predict(source="sample", limit=1, api_name="/errors")["rows"]
             return
         except AppError as error:
-            if "Busy" not in str(error) or time.monotonic() > until:
+            if "Busy" not in str(error) or time.monotonic() > end:
                 raise
         time.sleep(0.5)
 
@@ -193,9 +197,7 @@ def test_a_training_on_a_full_disk_ends_in_a_sentence_and_goes_on_once_there_is_
     assert done.returncode == 2, done.stderr[-2000:]
     assert "Traceback" not in done.stderr
     assert re.search(r"cannot be written \(there is no space left on its disk\): make room", done.stderr)
-    left = list((kept / "checkpoint" / "lora").glob("checkpoint-*"))
-    assert left
-    assert all(last_checkpoint(kept / "checkpoint" / "lora") for _ in left)
+    assert last_checkpoint(kept / "checkpoint" / "lora")
     shutil.copytree(kept, runs, dirs_exist_ok=True)
     train(lora.METHOD, [*command[3:], "--resume"])
     assert (tmp_path / "adapters" / "checkpoint" / "lora" / "run.json").is_file()

@@ -22,9 +22,11 @@ from qa_compare.__main__ import main
 from qa_compare.backbones import ADAPTERS
 from qa_compare.examples import to_squad
 from qa_compare.sources import sample
+from tests.places import ROOT
 from train import base, loop
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("train/*.md"), *ROOT.glob("benchmarks/*.md")]
 )

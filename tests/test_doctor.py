@@ -14,6 +14,8 @@ from qa_compare.backbones import ADAPTERS, BACKBONES
 from qa_compare.engine import Engine
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 BASE = ADAPTERS / "minilm-l6-qa" / "base"
 needs_base = pytest.mark.skipif(not (BASE / "variant.json").is_file(), reason="no base in this checkout")
 

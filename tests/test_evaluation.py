@@ -17,6 +17,8 @@ from qa_compare.slices import slices
 from qa_compare.statistics import bootstrap
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 PASSAGE = "The river rises in the north and flows to sea 7."
 EXAMPLES = [
     Example("right", "River", PASSAGE, "Where to?", (Answer("sea 7", 42),)),

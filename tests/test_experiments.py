@@ -15,6 +15,8 @@ from tests import tiny, training_fixture
 from tests.training_fixture import read, refused
 from train import ablation, experiment, sample_efficiency
 
+pytestmark = pytest.mark.slow
+
 files = training_fixture.files
 
 

@@ -10,6 +10,8 @@ import pytest
 from benchmarks import fuzz, fuzz_targets
 from benchmarks.fuzz_targets import Source
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_same_bytes_choose_the_same_and_beyond_their_end_there_is_always_something() -> None:
     data = bytes(range(200))

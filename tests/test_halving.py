@@ -13,6 +13,7 @@ from qa_compare.errors import UserError
 from qa_compare.features import Window, encode, pad
 from qa_compare.halving import in_halves, out_of_memory
 from tests import tiny
+from tests.near import expect_near
 
 
 def grab() -> None:
@@ -48,7 +49,7 @@ def test_halves_give_the_logits_of_the_whole_in_its_order(most: int, asked: list
     for pair, window, expected in zip(found, batch, Narrow(7)(batch), strict=True):
         length = len(window.input_ids)
         for row, whole in zip(pair, expected, strict=True):
-            np.testing.assert_allclose(row[:length], whole[:length], rtol=1e-4, atol=1e-5)
+            expect_near(row[:length], whole[:length])
 
 
 def test_one_window_that_is_too_much_is_explained() -> None:

@@ -16,6 +16,8 @@ from tests import tiny
 from tests.test_decoding import PASSAGE, encoded_of
 from tests.test_modeling import ia3, lora, prefix, prompt
 
+pytestmark = pytest.mark.slow
+
 ENCODED = encoded_of(PASSAGE)
 [WINDOW] = ENCODED.windows
 SPAN = (3, 5)
@@ -151,9 +153,8 @@ def test_other_threads_may_use_the_model_meanwhile():
         with torch.inference_mode():
             for _ in range(40):
                 output = model(**pad([WINDOW], 0))
-                if output.start_logits.requires_grad or not torch.equal(
-                    output.start_logits[0, WINDOW.passage_start :][: WINDOW.passage_tokens], answer[0]
-                ):
+                found = output.start_logits[0, WINDOW.passage_start :][: WINDOW.passage_tokens]
+                if output.start_logits.requires_grad or not torch.allclose(found, answer[0], atol=1e-4):
                     wrong.append("an answer differs")
 
     threads = [threading.Thread(target=ask) for _ in range(2)]

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import importance as benchmark
 from benchmarks.importance import correlations, masked
 from qa_compare.engine import Engine
 from qa_compare.examples import Example
 from qa_compare.explanation import explain
 from tests import tiny
+
+pytestmark = pytest.mark.slow
 
 EXAMPLE = Example("q", "", "The riverbed rises in the north and flows to sea.", "Where rises the river?")
 
@@ -38,11 +41,20 @@ def test_a_word_that_reads_like_the_mask_can_be_masked_without_effect_and_no_oth
     assert len(drops) == len(words) == 16
     assert words.count("rises") == 2
     for word, drop in zip(words, drops, strict=True):
-        assert (abs(drop) < 1e-5) == (word == "rises"), word
+        assert (abs(drop) < 1e-3) == (word == "rises"), word  # the least of the others is 0.02
 
 
-def test_the_correlations_are_spearmans(engine: Engine) -> None:
-    size, signed = correlations(engine, EXAMPLE, "base")
-    assert -1 <= size <= 1
-    assert -1 <= signed <= 1
-    assert np.isfinite([size, signed]).all()
+def test_the_correlations_are_spearmans_of_the_sizes_and_of_the_signed_values(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = explain(engine, EXAMPLE.passage, EXAMPLE.question, ["base"], importance=True)["base"].importance
+    assert told
+    values = np.array([one.value for one in (*told.question, *told.passage)])
+    for drops, expected in (
+        (np.exp(values), (None, 1.0)),  # in the same order
+        (-(values**3), (1.0, -1.0)),  # turned round, of the same order by size
+    ):
+        monkeypatch.setattr(benchmark, "masked", lambda *_given, drops=drops: drops)
+        found = correlations(engine, EXAMPLE, "base")
+        for one, right in zip(found, expected, strict=True):
+            assert right is None or one == pytest.approx(right)

@@ -23,6 +23,9 @@ from qa_compare.predictions import Prediction
 from qa_compare.service import SAMPLE, UPLOAD, Questions, Service
 from qa_compare.ui import errors_api
 from tests import measured, tiny
+from tests.patience import LONG, until
+
+pytestmark = pytest.mark.slow
 
 NAMES = ("base", "lora", "prompt-tuning")
 
@@ -64,9 +67,9 @@ def rivers(folder: Path, count: int) -> Wanted:
     return Wanted("river-bert", UPLOAD, str(path))
 
 
-def warm_up() -> threading.Thread:
-    """What goes before the sample; it takes a moment."""
-    thread = threading.Thread(target=time.sleep, args=(0.05,))
+def warm_up(ends: threading.Event) -> threading.Thread:
+    """What goes before the sample; it takes until then."""
+    thread = threading.Thread(target=ends.wait, args=(LONG,), daemon=True)
     thread.start()
     return thread
 
@@ -113,10 +116,12 @@ def small(inspector: Inspector, monkeypatch: pytest.MonkeyPatch) -> int:
 def test_the_sample_is_answered_before_anybody_asks(
     inspector: Inspector, asked: Counter[tuple[str, str]], small: int
 ) -> None:
-    beside = inspector.answer_sample_beside(after=warm_up())
+    warm = threading.Event()
+    beside = inspector.answer_sample_beside(after=warm_up(warm))
     with pytest.raises(gr.Error, match=r"Busy: the variants are still answering .* Try again in 10 s\."):
         errors_api.endpoint(inspector)(source=SAMPLE, limit=1)
-    beside.join(60)
+    warm.set()
+    beside.join(LONG)
     before = asked.total()
     assert before == 3 * small
     found = errors_api.endpoint(inspector)(source=SAMPLE, limit=1)
@@ -125,29 +130,36 @@ def test_the_sample_is_answered_before_anybody_asks(
 
 @pytest.mark.usefixtures("small")
 def test_a_comparison_waits_for_a_batch_of_the_sample_and_not_for_all_of_it(
-    inspector: Inspector, monkeypatch: pytest.MonkeyPatch
+    inspector: Inspector, asked: Counter[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service = inspector.service
+    service, engine = inspector.service, inspector.service.engines["river-bert"]
     service.warm_up("river-bert", NAMES)
-    passes: list[str] = []
+    passage, question = "The river rises in the north.", "Where rises it?"
+    mine = engine.encode([Example("", "", passage, question)])[0].windows[0].input_ids.tolist()
+    of_the_sample: list[str] = []
+    going, ended = threading.Event(), threading.Event()
     works = Engine._pass
 
-    def slow(self: Engine, variant: str, windows: Any) -> Any:
-        time.sleep(0.05)
-        passes.append(variant)
+    def in_step(self: Engine, variant: str, windows: Any) -> Any:
+        """From its third pass on, each of the sample's lasts until the comparison is waiting for it, or has ended."""
+        if mine not in [one.input_ids.tolist() for one in windows]:
+            of_the_sample.append(variant)
+            if len(of_the_sample) >= 3:
+                going.set()
+                until(lambda: self._turns._waiting or ended.is_set(), every=0.001)
         return works(self, variant, windows)
 
-    monkeypatch.setattr(Engine, "_pass", slow)
-    answering_all = inspector.answer_sample_beside(after=warm_up())
-    until = time.monotonic() + 30
-    while len(passes) < 3:
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    before = len(passes)
-    assert service.compare("The river rises in the north.", "Where rises it?").answers
-    assert len(passes) - before <= 2 * len(NAMES) + 1  # its own, and one of the sample's before each
+    monkeypatch.setattr(Engine, "_pass", in_step)
+    warm = threading.Event()
+    warm.set()
+    answering_all = inspector.answer_sample_beside(after=warm_up(warm))
+    assert going.wait(LONG)
+    assert service.compare(passage, question).answers
+    assert 3 <= len(of_the_sample) <= 3 + len(NAMES)  # that under way, one before each further variant, the next one
     assert answering_all.is_alive()
-    answering_all.join(120)
+    ended.set()
+    answering_all.join(LONG)
+    assert len(asked) == len(NAMES) * 60
 
 
 def test_a_folder_without_answers_to_these_questions_is_read_once(

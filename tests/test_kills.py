@@ -27,10 +27,14 @@ from qa_compare.files import synced, write_json
 from qa_compare.runs import read_metrics, read_predictions
 from tests import tiny
 from tests.commands import ENVIRONMENT, evaluation, module
-from tests.served_app import ROOT, app, house
+from tests.patience import until
+from tests.places import ROOT
+from tests.served_app import app, house
 from tests.training_fixture import arguments
-from train import lora
+from train import lora, record
 from train.loop import main as train
+
+pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("QA_COMPARE_KILLS", "4"))
 WORKS = ("a training", "an evaluation", "a batch of the page", "a batch of the command")
@@ -46,8 +50,7 @@ def kill_within(command: list[str], begun: Callable[[], bool], seconds: float) -
     """Run a command, and kill it at a random moment of some seconds after `begun()`. Whether it was still running."""
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, **quiet) as process:
-        while not begun() and process.poll() is None:
-            time.sleep(0.01)
+        until(lambda: begun() or process.poll() is not None, every=0.01)
         with suppress(subprocess.TimeoutExpired):
             process.wait(random.uniform(0, seconds))
         running = process.poll() is None
@@ -102,7 +105,7 @@ def test_a_training_is_resumed_to_its_end(tmp_path: Path, monkeypatch: pytest.Mo
     tiny.checkpoint(tmp_path / "checkpoint")
     command = arguments(tmp_path, "--epochs", "6", "--patience", "999")
     on_disk: list[str] = []
-    monkeypatch.setattr("train.record.synced", lambda path: on_disk.append(path.name) or synced(path))
+    monkeypatch.setattr(record, "synced", lambda path: on_disk.append(path.name) or synced(path))
     begin = time.monotonic()
     train(lora.METHOD, [*command, "--output", str(tmp_path / "whole")])
     assert sorted(on_disk) == ["adapter_config.json", "adapter_model.safetensors"]
@@ -170,8 +173,7 @@ def test_a_page_in_the_middle_of_a_batch_starts_anew_as_if_nothing_had_been(tmp_
             whole = found
             asking = threading.Thread(target=lambda url=page.url: _unanswered(url, other), daemon=True)
             asking.start()
-            while not list(uploads.glob("*/other.json")):
-                time.sleep(0.01)
+            until(lambda: list(uploads.glob("*/other.json")), every=0.01)
             time.sleep(random.uniform(0, spent))
             page.kill()
             asking.join(60)
@@ -183,10 +185,7 @@ def test_a_page_in_the_middle_of_a_batch_starts_anew_as_if_nothing_had_been(tmp_
     with app(tmp_path, tmp_path / "log", **options) as page:
         assert page.health()["state"] == "ok"
         assert whole in (None, ask(page.url, first))
-        until = time.monotonic() + 10
-        while list(uploads.glob("*/other.json")) and time.monotonic() < until:
-            time.sleep(0.1)
-        assert list(uploads.glob("*/other.json")) == []
+        until(lambda: not list(uploads.glob("*/other.json")), "the upload that nobody asks for is still there")
 
 
 def _unanswered(url: str, questions: Path) -> None:

@@ -20,6 +20,9 @@ from qa_compare.loading import apply, export_base, load_base
 from qa_compare.modeling import QAPeftModel, own_head
 from qa_compare.variants import ADAPTER_FILE, HEAD_FILE, Variant, describe, discover
 from tests import tiny
+from tests.near import expect_near
+
+pytestmark = pytest.mark.slow
 
 CONFIGS = {
     "lora": lambda: LoraConfig(
@@ -83,7 +86,7 @@ def test_a_saved_variant_gives_the_logits_it_had(house, batch, name):
     backbone, adapters = house
     base = load_base(backbone, backbones.locate(backbone), adapters)
     found = apply(next(one for one in discover(*house) if one.name == name), base)
-    torch.testing.assert_close(starts(found, batch), starts(adapted(name), batch), atol=1e-4, rtol=1e-4)
+    expect_near(starts(found, batch), starts(adapted(name), batch))
     assert isinstance(found, QAPeftModel) == (name == "prompt-tuning")  # LoRA is merged, and costs what the base does
 
 
@@ -116,7 +119,7 @@ def test_plain_peft_loads_the_lora_onto_the_exported_base_and_merged_gives_the_s
     exported = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "exported")
     plain = PeftModel.from_pretrained(exported, adapters / "checkpoint" / "lora").merge_and_unload()
     ours = Engine(str(backbone.folder), adapters=adapters).model("lora")
-    torch.testing.assert_close(starts(plain, batch), starts(ours, batch), atol=1e-5, rtol=1e-5)
+    expect_near(starts(plain, batch), starts(ours, batch))
 
 
 def test_an_export_does_not_overwrite(house, tmp_path):

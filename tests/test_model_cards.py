@@ -16,6 +16,8 @@ from qa_compare.files import write_json
 from qa_compare.variants import ADAPTER_FILE, HEAD_FILE, LABELS, Variant, describe
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 MERGED, PLAIN, OWN = (BACKBONES[name] for name in ("minilm-l6-qa", "minilm-l6", "bert-tiny"))
 RUN = {
     "trainable_parameters": 8_450,

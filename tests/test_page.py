@@ -19,8 +19,10 @@ from qa_compare.sources import sample
 from qa_compare.ui import compare, compare_open, page
 from tests import tiny
 from tests.conftest import BACKBONE, SHIPPED
+from tests.places import README
 
-README = Path(__file__).parent.parent / "README.md"
+pytestmark = pytest.mark.slow
+
 PASSAGE = "The Seine rises in Burgundy and flows through Paris and Rouen to the English Channel."
 QUESTION = "Where does the Seine rise?"
 Compare = Callable[[str, str], dict[str, Any]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -56,6 +57,32 @@ def test_it_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(timed) == 2
 
 
-def test_this_processor_gets_one_of_the_two() -> None:
-    assert fastest_precision() in {"fp32", "bf16"}
-    assert precision._seconds(torch.float32) > 0
+def test_this_processor_gets_what_it_was_measured_to_do_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    took: dict[torch.dtype, float] = {}
+    measure = precision._seconds
+
+    def seconds(dtype: torch.dtype) -> float:
+        took[dtype] = measure(dtype)
+        return took[dtype]
+
+    monkeypatch.setattr(precision, "_seconds", seconds)
+    chosen = fastest_precision()
+    assert all(0 < one < 10 for one in took.values())
+    assert set(took) == ({torch.float32, torch.bfloat16} if torch.cpu._is_avx512_bf16_supported() else set())
+    assert chosen == ("bf16" if took and took[torch.float32] > 1.15 * took[torch.bfloat16] else "fp32")
+
+
+def test_of_several_products_in_that_precision_the_fastest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    multiplied: list[torch.dtype] = []
+    clock = [0.0]
+
+    def product(left: torch.Tensor, right: torch.Tensor) -> None:
+        multiplied.append(left.dtype)
+        assert right.dtype == left.dtype
+        clock[0] += 2.0 if len(multiplied) == 2 else 5.0
+
+    monkeypatch.setattr("torch.mm", product)
+    monkeypatch.setattr(precision, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    assert precision._seconds(torch.bfloat16) == 2.0
+    assert set(multiplied) == {torch.bfloat16}
+    assert len(multiplied) > 2

@@ -16,6 +16,8 @@ from qa_compare.errors import UserError
 from qa_compare.readers import FileCheck, check_file
 from tests.cases import cases
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["data", "title", "paragraphs", "context", "passage", "qas", "id", "question", "answers", "answer", "text"]
 keys = st.sampled_from([*NAMES, "answer_start", "is_impossible"]) | st.text(max_size=3)
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("\ud83d")

@@ -6,15 +6,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from qa_compare.errors import UserError
+from tests.patience import LONG, until
+from tests.places import ROOT
 from train import ablation, base, full, ia3, lora, options, prefix_tuning, prompt_tuning, recipe, sample_efficiency
 
-QUEUE = Path(recipe.__file__).parent / "queue.sh"
+pytestmark = pytest.mark.slow
+
+QUEUE = ROOT / "train" / "queue.sh"
 METHODS = {
     "base": base.LORA,
     "lora": lora.METHOD,
@@ -94,7 +97,7 @@ def queue(tmp_path: Path):
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\n[ $# -gt 2 ] || {{ cat "{tmp_path}/names"; exit; }}\n'
                       f'echo "$@" >>"{tmp_path}/asked"\n'
-                      f'[ ! -e "{tmp_path}/slow" ] || exec sleep 60\n'
+                      f'[ ! -e "{tmp_path}/slow" ] || exec sleep 600\n'
                       f'[ ! -e "{tmp_path}/broken" ] || {{ echo "train: error: broken" >&2; exit 2; }}\n')  # fmt: skip
     python.chmod(0o755)
     environment = {**os.environ, "PYTHON": str(python), "ADAPTERS": str(tmp_path / "adapters"),
@@ -117,7 +120,7 @@ def asked(tmp_path: Path) -> list[str]:
 
 def test_the_queue_runs_every_recipe_in_order_and_resumable(queue, tmp_path):
     with queue() as process:
-        assert process.wait(30) == 0
+        assert process.wait(LONG) == 0
     lines = asked(tmp_path)
     assert [line.split()[2] for line in lines] == recipe.names()
     assert all(f"--data {tmp_path}/my data" in line and line.endswith("--resume") for line in lines)
@@ -129,7 +132,7 @@ def test_the_queue_skips_what_is_finished_and_runs_named_recipes_alone(queue, tm
     done.mkdir(parents=True)
     (done / "run.json").write_text("{}")
     with queue("minilm-l6-qa/base", "minilm-l6-qa/ia3") as process:
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=LONG)
     assert "minilm-l6-qa/base is finished" in output
     assert [line.split()[2] for line in asked(tmp_path)] == ["minilm-l6-qa/ia3"]
 
@@ -137,7 +140,7 @@ def test_the_queue_skips_what_is_finished_and_runs_named_recipes_alone(queue, tm
 def test_the_queue_names_a_training_that_fails_with_its_last_line_and_runs_the_others(queue, tmp_path):
     (tmp_path / "broken").touch()
     with queue() as process:
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=LONG)
     assert process.returncode == 1
     assert "minilm-l6-qa/lora ended with status 2: train: error: broken" in output
     assert len(asked(tmp_path)) == len(recipe.names())
@@ -146,15 +149,14 @@ def test_the_queue_names_a_training_that_fails_with_its_last_line_and_runs_the_o
 def test_one_training_runs_at_a_time_and_a_stopped_queue_stops_its_training(queue, tmp_path):
     (tmp_path / "slow").touch()
     with queue() as process:
-        while not asked(tmp_path):
-            time.sleep(0.01)
+        until(lambda: asked(tmp_path), every=0.01)
         with queue() as second:
-            output, _ = second.communicate(timeout=30)
+            output, _ = second.communicate(timeout=LONG)
         assert second.returncode == 1
         assert "another queue, or its training, is running" in output
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 143
+        assert process.wait(LONG) == 143
     assert len(asked(tmp_path)) == 1
     (tmp_path / "slow").unlink()
     with queue() as third:  # nothing holds the lock any more
-        assert third.wait(30) == 0
+        assert third.wait(LONG) == 0

@@ -92,12 +92,12 @@ def test_a_run_is_read_and_what_is_newer_passed_over(tmp_path: Path) -> None:
 
 
 def test_every_run_of_this_checkout_can_be_read() -> None:
-    for path in ADAPTERS.glob("*/*/run.json"):
-        assert read_run(path.parent)
-        assert read_log(path.parent)
-    for path in ADAPTERS.glob("*/*/metrics.json"):
-        assert read_metrics(path.parent)
-        assert read_predictions(path.parent)
+    trained = [path.parent for path in ADAPTERS.glob("*/*/run.json")]
+    scored = [path.parent for path in ADAPTERS.glob("*/*/metrics.json")]
+    if not trained and not scored:
+        pytest.skip("no adapters in this checkout")
+    assert [folder for folder in trained if not (read_run(folder) and read_log(folder))] == []
+    assert [folder for folder in scored if not (read_metrics(folder) and read_predictions(folder))] == []
 
 
 def test_a_log_is_read_up_to_the_line_that_is_being_written(tmp_path: Path) -> None:

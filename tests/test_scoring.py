@@ -16,6 +16,8 @@ from qa_compare.examples import Answer, Example
 from qa_compare.scoring import exact_match, f1, match_kind, normalize_answer, score
 from tests.conftest import DATA
 
+pytestmark = pytest.mark.slow
+
 PEERS = {  # exact match and F1 in percent
     "logistic_regression_baseline": (40.14, 50.98),
     "match_lstm_ensemble": (67.63, 76.76),

@@ -36,8 +36,10 @@ from qa_compare.serving import Settings, serve
 from qa_compare.sources import sample
 from tests import measured, shown
 from tests.conftest import HOST, OpenPage, free_port
+from tests.places import ROOT
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
 FOLDERS = ("qa_compare", "train", "benchmarks", "docs")
 SOURCES = [ROOT / "app.py", *sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))]
 FORBIDDEN = {
@@ -141,7 +143,7 @@ def test_every_csv_of_the_page_is_among_them() -> None:
     """Whoever writes another one has to add it there."""
     makers = {
         f"{path.stem}.{name}"
-        for path in (ROOT / "qa_compare").glob("*.py")
+        for path in (ROOT / "qa_compare").rglob("*.py")
         for name in re.findall(r"^def (\w*csv\w*)\(", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     private = {"batch_export._csv", "metrics_table._csv_row", "readers._read_csv", "tables.csv_text"}

@@ -18,6 +18,7 @@ from qa_compare.files import write_json
 from qa_compare.service import SAMPLE, SQUAD, UPLOAD, Questions, Service
 from qa_compare.sources import sample
 from tests import tiny
+from tests.patience import LONG
 
 PASSAGE, QUESTION = "The river rises in the north and flows to the sea.", "Where flows the river to?"
 
@@ -193,10 +194,10 @@ def test_the_first_answer_on_a_backbone_is_preceded_by_one_that_is_not_timed(
 def test_warming_up_beside_loads_the_first_backbone_and_a_missing_one_is_no_fault(
     made: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made.warm_up_beside().join(60)
+    made.warm_up_beside().join(LONG)
     assert made._warm == {("river", "base")}
     monkeypatch.setattr(made, "backbone", "bert-tiny")
-    made.warm_up_beside().join(60)
+    made.warm_up_beside().join(LONG)
     assert made._warm == {("river", "base")}
 
 

@@ -14,6 +14,8 @@ from tests import measured
 from tests.conftest import HOST, free_port
 from tests.visiting import Visitor
 
+pytestmark = pytest.mark.slow
+
 SECRET = "The river Zq17 rises in the north."
 
 
@@ -38,7 +40,7 @@ def page(tmp_path_factory: pytest.TempPathFactory):
 
 def ask(visitor: Visitor, passage: str = SECRET) -> list[object]:
     asked = ("river-bert", ["base", "lora"], "sample", None, None, passage, "Where rises it?", None, "answer")
-    return visitor.run("compare.answer", *asked)
+    return visitor.run("ask", *asked)
 
 
 def test_a_session_keeps_its_history_and_no_copy_of_the_page(page) -> None:

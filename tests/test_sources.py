@@ -17,6 +17,7 @@ from qa_compare.examples import Example, fingerprint
 from qa_compare.slices import QUESTION_WORDS, question_word
 from qa_compare.sources import sample, squad_train, squad_validation
 from tests import tiny
+from tests.patience import LONG
 
 FIELDS = set("science history geography sport arts technology law medicine economy nature".split())
 NOWHERE = "http://127.0.0.1:9"  # where nothing listens
@@ -81,7 +82,7 @@ def test_squad_without_a_hub_is_a_sentence_at_once(
     begin = time.monotonic()
     with pytest.raises(UserError) as error:
         load()
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 20  # the library's own tries take 25
     assert str(error.value) == (
         f"SQuAD ({split}) is not on this machine and the Hugging Face hub cannot be reached: "
         "give a SQuAD JSON file instead"
@@ -98,15 +99,17 @@ def test_a_hub_that_keeps_silent_is_given_up_after_seconds(
 
     def connect(*_address: Any, **_options: Any) -> threading.Lock:
         if hang:
-            released.wait(20)
+            released.wait(LONG)
         return threading.Lock()  # closes as a socket does
 
     monkeypatch.setattr("socket.create_connection", connect)
     monkeypatch.setattr(sources, "_PROBE_SECONDS", 0.2)
     begin = time.monotonic()
-    assert sources._hub_answers() is answers
-    assert time.monotonic() - begin < 5
-    released.set()
+    try:
+        assert sources._hub_answers() is answers
+        assert time.monotonic() - begin < LONG / 2  # it did not wait for the end of that silence
+    finally:
+        released.set()
 
 
 @pytest.mark.usefixtures("no_hub")

@@ -18,8 +18,10 @@ from huggingface_hub import RepoCard, SpaceCardData
 from packaging.requirements import Requirement
 
 from tests.conftest import free_port
+from tests.places import ROOT
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
 COLOURS = set("red yellow green blue indigo purple pink gray".split())
 # what a Space sets, and the hub, which it need not reach
 SPACE = {"SYSTEM": "spaces", "SPACE_ID": "someone/qa-compare", "GRADIO_SERVER_NAME": "127.0.0.1", "HF_HUB_OFFLINE": "1"}
@@ -99,7 +101,11 @@ def served(request: pytest.FixtureRequest, export: Path, python: Path, tmp_path:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         log.close()
 
 

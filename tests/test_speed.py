@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from qa_compare import speed as module
 from qa_compare.__main__ import main
 from qa_compare.engine import Engine
 from qa_compare.examples import to_squad
@@ -46,7 +48,7 @@ def test_the_variants_take_turns_and_the_first_turn_does_not_count(place, monkey
         clock[0] += 100 if len(asked) <= 2 else {"warm": 2, "cold": 3}[name]
 
     monkeypatch.setattr(engine, "predict", predict)
-    monkeypatch.setattr("qa_compare.speed.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
     assert measure(engine, tiny.examples(6), ["warm", "cold"], rounds=2) == {"warm": 3.0, "cold": 2.0}
     assert asked == ["warm", "cold"] * 3
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from qa_compare.statistics import Interval, bootstrap, mcnemar, paired_difference
 
+pytestmark = pytest.mark.slow
+
 scores = st.lists(st.sampled_from([0.0, 0.2, 0.5, 2 / 3, 1.0]), min_size=1, max_size=40)
 pairs = st.lists(st.tuples(st.sampled_from([0.0, 0.4, 1.0]), st.sampled_from([0.0, 0.4, 1.0])), min_size=1, max_size=60)
 continuous = np.random.default_rng(5).random  # so many different values that indices are drawn

@@ -53,7 +53,7 @@ def test_without_any_one_sentence_says_what_to_set_and_libraries_have_a_name(
 
 def test_what_was_left_is_removed_after_its_time_and_nothing_else(tmp_path: Path) -> None:
     now = time.time()
-    ages = {"a" * 64: 3_700, "b" * 64: 3_500, "tmpabc_12": 70, "tmpdef_34": 50, "notes": 9_999, "c" * 63: 9_999}
+    ages = {"a" * 64: 3_700, "b" * 64: 3_000, "tmpabc_12": 70, "tmpdef_34": 0, "notes": 9_999, "c" * 63: 9_999}
     for name, age in ages.items():
         path = tmp_path / name
         if name.startswith("tmp"):

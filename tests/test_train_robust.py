@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,14 +16,17 @@ import torch
 
 from qa_compare.runs import read_log
 from tests import training_fixture
+from tests.patience import until
+from tests.places import ROOT
 from tests.training_fixture import arguments, read, refused
-from train import base, lora, prompt_tuning
+from train import base, lora, prompt_tuning, record
 from train.checkpoints import last_checkpoint
 from train.loop import main
 from train.trainer import QATrainer
 
+pytestmark = pytest.mark.slow
+
 files, train = training_fixture.files, training_fixture.train
-ROOT = Path(__file__).parent.parent
 
 
 def start(folder: Path, *more: str) -> subprocess.Popen[str]:
@@ -38,8 +40,7 @@ def start(folder: Path, *more: str) -> subprocess.Popen[str]:
 
 def wait_for_log(process: subprocess.Popen[str], folder: Path, events: int) -> None:
     """Until a run has logged so many events, or has ended."""
-    while len(read_log(folder)) < events and process.poll() is None:
-        time.sleep(0.01)
+    until(lambda: len(read_log(folder)) >= events or process.poll() is not None, every=0.01)
 
 
 def kinds(folder: Path) -> list[tuple[int, bool]]:
@@ -51,7 +52,7 @@ def test_a_killed_run_resumes_with_every_step_logged_once_and_ends_as_the_whole_
     folder, whole = tmp_path / "adapters" / "checkpoint" / "lora", tmp_path / "whole"
     train(lora.METHOD, "--epochs", "8", "--patience", "999", "--output", str(whole))
     with start(tmp_path, "--epochs", "8") as process:
-        wait_for_log(process, folder, random.randint(4, 30))
+        wait_for_log(process, folder, random.randint(4, len(kinds(whole)) // 3))
         process.kill()
     assert not (folder / "run.json").exists()
     with start(tmp_path, "--epochs", "8", "--resume") as process:
@@ -70,7 +71,7 @@ def test_a_stopped_run_says_how_to_go_on(train, tmp_path, number):
     with start(tmp_path, "--epochs", "400") as process:
         wait_for_log(process, folder, 8)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=200)
     assert process.returncode == 128 + number, errors
     assert errors.splitlines()[-1] == "train: stopped: the same command with --resume goes on from the last checkpoint"
     assert "Traceback" not in errors
@@ -120,7 +121,7 @@ def test_a_full_disk_at_the_end_leaves_no_half_variant_and_the_end_is_done_again
     def refuse(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("train.record._write_weights", refuse)
+    monkeypatch.setattr(record, "_write_weights", refuse)
     assert "there is no space left on its disk" in refused(capsys, train, lora.METHOD)
     folder = tmp_path / "adapters" / "checkpoint" / "lora"
     assert [path.name for path in folder.iterdir()] == ["log.jsonl"]

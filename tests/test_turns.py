@@ -11,6 +11,7 @@ import pytest
 
 from qa_compare.features import Window
 from qa_compare.turns import Pair, Turns, by_length
+from tests.patience import LONG, until
 
 
 def window(length: int, mark: int = 0) -> Window:
@@ -32,7 +33,7 @@ class Held:
     def __call__(self, variant: str, windows: Sequence[Window]) -> list[Pair]:
         self.batches.append((variant, [int(one.input_ids[0]) for one in windows]))
         self.begun.set()
-        assert self.release.wait(10)
+        assert self.release.wait(LONG)
         return marks(windows)
 
 
@@ -42,11 +43,10 @@ def queued(turns: Turns, held: Held, asked: list[tuple[str, Window]]) -> list[li
         futures = []
         for place, (variant, one) in enumerate(asked):
             futures.append(pool.submit(turns, variant, [one]))
-            assert held.begun.wait(10)
-            while place and len(turns._waiting) < place:
-                pass
+            assert held.begun.wait(LONG)
+            until(lambda behind=place: len(turns._waiting) >= behind, every=0.001)
         held.release.set()
-        return [future.result(10) for future in futures]
+        return [future.result(LONG) for future in futures]
 
 
 def test_waiting_requests_of_one_variant_join_and_each_gets_its_own() -> None:

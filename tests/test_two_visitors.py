@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -23,7 +22,10 @@ from qa_compare.service import Service
 from qa_compare.serving import Settings, serve
 from tests import measured, tiny
 from tests.conftest import HOST, free_port
+from tests.patience import until
 from tests.visiting import Visitor
+
+pytestmark = pytest.mark.slow
 
 QUESTION = "Where rises the river?"
 
@@ -66,7 +68,7 @@ def bob(page: gr.Blocks) -> Iterator[Visitor]:
 def ask(visitor: Visitor, passage: str) -> str:
     """All that the page shows of the answer: cards, history, link."""
     asked = ("river-bert", ["base", "lora"], "sample", None, None, passage, QUESTION, None, "answer")
-    return json.dumps(visitor.run("compare.answer", *asked))
+    return json.dumps(visitor.run("ask", *asked))
 
 
 def river(name: str) -> str:
@@ -85,7 +87,7 @@ def test_history_and_link_hold_what_their_visitor_asked_and_nothing_else(ada: Vi
     assert "History (2)" in mine
     assert "History (2)" in yours
     assert "Adaq1" in re.search(r"data-query=.*?Copy link", mine)[0]
-    [file] = ada.run("compare_tools.exported", None)
+    [file] = ada.run("export the history", None)
     status, text = ada.fetch(file["path"])
     assert status == 200
     rows = list(csv.DictReader(io.StringIO(text.decode("utf-8-sig"))))
@@ -98,8 +100,9 @@ def test_programs_whose_questions_join_in_one_pass_get_their_own_answers(
     joined: list[int] = []
     works = Engine._pass
 
-    def slow(self: Engine, variant: str, windows: Any) -> Any:
-        time.sleep(0.02)
+    def together(self: Engine, variant: str, windows: Any) -> Any:
+        if not joined:
+            until(lambda: len(self._turns._waiting) > 2, "nobody else has come")
         joined.append(len(windows))
         return works(self, variant, windows)
 
@@ -116,11 +119,12 @@ def test_programs_whose_questions_join_in_one_pass_get_their_own_answers(
         [found] = json.loads(text.split("data: ")[-1])
         for column, other in zip(found["variants"], expected[passage], strict=True):
             assert passage[column["start"] : column["end"]] == column["answer"] == other["answer"]
-            assert column["confidence"] == pytest.approx(other["confidence"], rel=1e-3)
+            assert column["confidence"] == pytest.approx(other["confidence"], rel=2e-4)  # a fifth of what parts two
 
-    monkeypatch.setattr(Engine, "_pass", slow)
+    program(asked[0])  # the first question of all warms the models up, alone
+    monkeypatch.setattr(Engine, "_pass", together)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(program, asked))
+        list(pool.map(program, asked[1:]))
     assert max(joined) > 1
 
 
@@ -140,12 +144,10 @@ def test_what_is_asked_in_the_page_at_the_same_time_is_never_swapped(page: gr.Bl
 
 def test_a_file_is_opened_by_whoever_brought_it_alone(ada: Visitor, bob: Visitor, tmp_path: Path) -> None:
     write_json(tmp_path / "mine.json", to_squad(tiny.examples(3)))
-    shown = json.dumps(
-        ada.run("compare_open.open_file", uploaded(ada, "mine.json", (tmp_path / "mine.json").read_bytes()))
-    )
+    shown = json.dumps(ada.run("bring a file", uploaded(ada, "mine.json", (tmp_path / "mine.json").read_bytes())))
     assert "mine.json: 3 questions" in shown
     assert "mine.json" not in ask(bob, river("Bobq"))
-    again = ("compare_open.open_source", "upload", None)
+    again = ("choose a source", "upload", None)
     assert "River 0" in json.dumps(ada.run(*again))
     with pytest.raises(AssertionError, match="not in the list of choices"):
         bob.run(*again)
@@ -169,9 +171,9 @@ def test_an_address_of_an_upload_cannot_be_guessed_and_no_list_of_them_is_served
 
 def test_a_batch_is_shown_to_whoever_ran_it(ada: Visitor, bob: Visitor) -> None:
     file = json.dumps(to_squad(tiny.examples(4))).encode()
-    ada.run("batch_handlers.open_file", uploaded(ada, "rivers.json", file))
-    ada.run_now("batch._wire_run.<locals>.begin")
-    ada.run("batch._answering.<locals>.answering", None, "river-bert", None, ["base", "lora"])
-    turned = ("batch_handlers.turn", None, None, None)
+    ada.run("bring a batch", uploaded(ada, "rivers.json", file))
+    ada.run_now("begin a batch")
+    ada.run("run a batch", None, "river-bert", None, ["base", "lora"])
+    turned = ("turn a batch", None, None, None)
     assert "River 0" in json.dumps(ada.run(*turned))
     assert "let go" in json.dumps(bob.run(*turned))

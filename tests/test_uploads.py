@@ -24,6 +24,8 @@ from qa_compare.readers import check
 from qa_compare.uploads import MAX_PARTS, MAX_QUESTIONS, MAX_UPLOAD, check_upload
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 HEAD = b"passage,question\n"
 ROOM = 256 * 2**20  # bytes a refusal may cost at most, the 20 MB that were read included
 
@@ -110,11 +112,11 @@ BOMBS = {
     "as many columns as are let in": ("f.csv", HEAD.strip() + b"," * (MAX_PARTS - 10) + b"\n"),
 }
 # In a process of its own, whose address space may grow by so much: what needs more dies of MemoryError
-READ = """
+READ = f"""
 import resource, sys
 from pathlib import Path
-from qa_compare.errors import UserError
-from qa_compare.uploads import check_upload
+from {UserError.__module__} import UserError
+from {uploads.__name__} import check_upload
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -126,30 +128,36 @@ for path in sys.argv[2:]:
 """
 
 
+def spent() -> float:
+    """The seconds that processors gave to what this process has started, whatever else they were busy with."""
+    children = os.times()
+    return children.children_user + children.children_system
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="address spaces are limited as Linux does")
 def test_what_would_grow_in_memory_is_refused_before_it_does(tmp_path: Path) -> None:
     paths = []
     for number, (name, content) in enumerate(BOMBS.values()):
         (tmp_path / str(number)).mkdir()
         paths.append(written(tmp_path / str(number), name, content))
-    begin = time.perf_counter()
+    begin = spent()
     done = subprocess.run(
         [sys.executable, "-c", READ, str(ROOM), *map(str, paths)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     lines = done.stdout.splitlines()
     assert len(lines) == len(BOMBS)
-    for line, (name, _content) in zip(lines, BOMBS.values(), strict=True):
-        assert line.startswith((name, "read 20")), line
-    assert time.perf_counter() - begin < 60
+    for line, (what, (name, _content)) in zip(lines, BOMBS.items(), strict=True):
+        assert line.startswith("read 20" if "a problem each" in what else f"{name} "), (what, line)
+    assert spent() - begin < 60
 
 
 def test_an_id_is_found_for_every_row_without_trying_taken_ones_again() -> None:
     rows = [f"a b,b,row-{number}" for number in range(10_001, 20_001)] + ["a b,b,"] * 10_000
-    begin = time.perf_counter()
+    begin = time.process_time()
     found = check(b"passage,question,id\n" + "\n".join(rows).encode(), "f.csv").examples
     assert len({example.id for example in found}) == 20_000
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
 
 
 @pytest.mark.parametrize(

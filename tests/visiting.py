@@ -15,11 +15,25 @@ from urllib.parse import quote, urlparse
 
 import gradio as gr
 
-WAIT = 60.0  # seconds
+WAIT = 120.0  # seconds
+# what a visitor does, and the function that does it: its module and its name there
+EVENTS = {
+    "ask": "compare.answer",
+    "choose a source": "compare_open.open_source",
+    "choose a question": "compare_open.open_question",
+    "bring a file": "compare_open.open_file",
+    "export the history": "compare_tools.exported",
+    "bring a batch": "batch_handlers.open_file",
+    "begin a batch": "batch._wire_run.<locals>.begin",
+    "run a batch": "batch._answering.<locals>.answering",
+    "cancel a batch": "batch._stop.<locals>.stop",
+    "turn a batch": "batch_handlers.turn",
+}
 
 
-def number(page: gr.Blocks, called: str) -> int:
-    """The number of the event whose function has that name, such as `compare.answer`; the first of several."""
+def number(page: gr.Blocks, what: str) -> int:
+    """The number of an event: a key of EVENTS, or the name of a public endpoint. The first of several."""
+    called = EVENTS.get(what, what)
     for index, event in page.fns.items():
         if event.api_name == called:
             return int(index)
@@ -68,11 +82,11 @@ class Visitor:
         """What a browser opens first, and keeps open as long as the page."""
         assert b"ALIVE" in self.follow(f"/gradio_api/heartbeat/{self.session}").readline()
 
-    def join(self, called: str, *data: Any, pick: str | None = None) -> str:
+    def join(self, what: str, *data: Any, pick: str | None = None) -> str:
         """Ask for an event; `data` are the values of its inputs, None for what the server keeps. Returns its id."""
         body = {
             "data": data,
-            "fn_index": number(self.page, called),
+            "fn_index": number(self.page, what),
             "session_hash": self.session,
             "event_data": None if pick is None else {"pick": pick},
         }
@@ -89,16 +103,16 @@ class Visitor:
                     if line.startswith(b"data:"):
                         yield json.loads(line[5:])
 
-    def run(self, called: str, *data: Any, pick: str | None = None) -> list[Any]:
+    def run(self, what: str, *data: Any, pick: str | None = None) -> list[Any]:
         """The values that an event gives in the end."""
-        event = self.join(called, *data, pick=pick)
+        event = self.join(what, *data, pick=pick)
         [message] = [one for one in self.messages() if one["msg"] == "process_completed" and one["event_id"] == event]
         assert message["success"], message
         return list(message["output"]["data"])
 
-    def run_now(self, called: str, *data: Any) -> list[Any]:
+    def run_now(self, what: str, *data: Any) -> list[Any]:
         """The same for an event that does not wait in the queue."""
-        body = {"data": data, "fn_index": number(self.page, called), "session_hash": self.session}
+        body = {"data": data, "fn_index": number(self.page, what), "session_hash": self.session}
         status, text = self.request("POST", "/gradio_api/run/predict", json.dumps(body).encode())
         assert status == 200, text
         return list(json.loads(text)["data"])
