@@ -17,7 +17,7 @@ from qa_compare.backbones import Backbone, Weights
 from qa_compare.errors import UserError, reason
 from qa_compare.features import MAX_LENGTH
 from qa_compare.files import sha256
-from qa_compare.modeling import ADAPTER, QAPeftModel, Repairs, merge, own_head, share
+from qa_compare.modeling import ADAPTER, OwnCopy, QAPeftModel, Repairs, merge, own_head
 from qa_compare.variants import ADAPTER_FILE, BEFORE_PASSAGE, CONFIG_FILE, HEAD_FILE, Variant, discover, inside
 
 QAModel = QAPeftModel | BertForQuestionAnswering
@@ -88,19 +88,21 @@ def apply_adapter(variant: Variant, base: BertForQuestionAnswering, *, trainable
     assert variant.folder is not None
     config = _peft_config(variant, trainable)
     tensors = _tensors(variant, ADAPTER_FILE)
-    model = QAPeftModel(share(base), config, Repairs(positions=variant.virtual_positions != BEFORE_PASSAGE))
+    own = OwnCopy(base)
+    model = QAPeftModel(own.model, config, Repairs(positions=variant.virtual_positions != BEFORE_PASSAGE))
     table = base.config.max_position_embeddings
     if config.peft_type == "PROMPT_TUNING" and min(MAX_LENGTH, table - 1) + model.virtual_tokens > table:
         raise UserError(f"{variant.name} has {model.virtual_tokens} virtual tokens: too many for {table} positions")
-    expected = get_peft_model_state_dict(model, save_embedding_layers=False)
+    # without a state of our own, PEFT warns of an update's bias as though it were a damaged matrix
+    expected = get_peft_model_state_dict(model, model.state_dict(), save_embedding_layers=False)
     for key in sorted(expected.keys() | tensors.keys()):
         ours, theirs = expected.get(key), tensors.get(key)
         if ours is None or theirs is None or ours.shape != theirs.shape:
             raise UserError(f"{variant.name} does not fit {variant.backbone}: {key} differs in name or shape")
     set_peft_model_state_dict(model, tensors, adapter_name=ADAPTER)
-    if trainable or config.peft_type not in MERGEABLE:
-        return model
-    return merge(model)
+    made = model if trainable or config.peft_type not in MERGEABLE else merge(model)
+    own.share_unchanged(made)
+    return made
 
 
 def _peft_config(variant: Variant, trainable: bool) -> Any:

@@ -13,7 +13,7 @@ from qa_compare import backbones, variants
 from qa_compare.errors import UserError
 from qa_compare.features import MAX_LENGTH
 from qa_compare.loading import apply, apply_adapter, load_base
-from qa_compare.modeling import QAPeftModel, Repairs, own_head
+from qa_compare.modeling import OwnCopy, QAPeftModel, Repairs
 from qa_compare.variants import HEAD_FILE, Variant
 from train.options import Options
 
@@ -63,11 +63,14 @@ def build(
     _check(config, base, options)
     before = _before(options.init_from, backbone, method) if options.init_from else None
     if config is None:
-        plain = own_head(base if before is None else cast("BertForQuestionAnswering", apply(before, base)))
-        for name, parameter in plain.named_parameters():
+        copied = OwnCopy(base if before is None else cast("BertForQuestionAnswering", apply(before, base)))
+        for name, parameter in copied.model.named_parameters():
             parameter.requires_grad_(method.unfreeze(name))
-        return plain
-    model = QAPeftModel(own_head(base), config, repairs)
+        copied.share_unchanged(copied.model)
+        return copied.model
+    copied = OwnCopy(base)
+    model = QAPeftModel(copied.model, config, repairs)
+    copied.share_unchanged(model)
     if before:
         model = _continued(before, base, model)
     # what the card and plain PEFT read: the published encoder, not a folder of this machine
