@@ -85,24 +85,32 @@ def _apply_head(variant: Variant, base: BertForQuestionAnswering) -> BertForQues
 
 def apply_adapter(variant: Variant, base: BertForQuestionAnswering, *, trainable: bool = False) -> QAModel:
     """As `apply`, for a folder in PEFT's format. A `trainable` one is left unmerged, in train mode's parameters."""
-    assert variant.folder is not None
     config = _peft_config(variant, trainable)
     tensors = _tensors(variant, ADAPTER_FILE)
     own = OwnCopy(base)
     model = QAPeftModel(own.model, config, Repairs(positions=variant.virtual_positions != BEFORE_PASSAGE))
-    table = base.config.max_position_embeddings
-    if config.peft_type == "PROMPT_TUNING" and min(MAX_LENGTH, table - 1) + model.virtual_tokens > table:
-        raise UserError(f"{variant.name} has {model.virtual_tokens} virtual tokens: too many for {table} positions")
-    # without a state of our own, PEFT warns of an update's bias as though it were a damaged matrix
-    expected = get_peft_model_state_dict(model, model.state_dict(), save_embedding_layers=False)
-    for key in sorted(expected.keys() | tensors.keys()):
-        ours, theirs = expected.get(key), tensors.get(key)
-        if ours is None or theirs is None or ours.shape != theirs.shape:
-            raise UserError(f"{variant.name} does not fit {variant.backbone}: {key} differs in name or shape")
-    set_peft_model_state_dict(model, tensors, adapter_name=ADAPTER)
+    _fill(model, tensors, variant)
     made = model if trainable or config.peft_type not in MERGEABLE else merge(model)
     own.share_unchanged(made)
     return made
+
+
+def _fill(model: QAPeftModel, tensors: dict[str, Any], variant: Variant) -> None:
+    """Put an adapter's weights into its model. Raises UserError where they do not fit."""
+    table: int = model.base_model.config.max_position_embeddings  # type: ignore[assignment, union-attr]
+    prompt = model.active_peft_config.peft_type == "PROMPT_TUNING"
+    if prompt and min(MAX_LENGTH, table - 1) + model.virtual_tokens > table:
+        raise UserError(f"{variant.name} has {model.virtual_tokens} virtual tokens: too many for {table} positions")
+    # without a state of our own, PEFT warns of an update's bias as though it were a damaged matrix
+    state = model.state_dict()
+    expected = get_peft_model_state_dict(model, state, save_embedding_layers=False)
+    # PEFT itself saves the encoder's embeddings, too, where the adapter has an update of them
+    known = get_peft_model_state_dict(model, state, save_embedding_layers=True)
+    for key in sorted(expected.keys() | tensors.keys()):
+        ours, theirs = known.get(key), tensors.get(key)
+        if ours is None or theirs is None or ours.shape != theirs.shape:
+            raise UserError(f"{variant.name} does not fit {variant.backbone}: {key} differs in name or shape")
+    set_peft_model_state_dict(model, tensors, adapter_name=ADAPTER)
 
 
 def _peft_config(variant: Variant, trainable: bool) -> Any:

@@ -12,7 +12,7 @@ import copy
 import inspect
 import warnings
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModelForQuestionAnswering
@@ -24,7 +24,6 @@ from transformers.modeling_outputs import QuestionAnsweringModelOutput
 warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated", category=FutureWarning)
 ADAPTER = "default"
 Inputs = dict[str, Any]
-Model = TypeVar("Model", bound=nn.Module)
 # transformers 5.24 gave the argument its new name
 _CACHE = "cache" if "cache" in inspect.signature(BertModel.forward).parameters else "past_key_values"
 
@@ -135,7 +134,7 @@ def share(model: BertForQuestionAnswering) -> BertForQuestionAnswering:
     return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
 
 
-class OwnCopy(Generic[Model]):
+class OwnCopy:
     """A copy of a model in which everything may be written: weights, biases, embeddings, buffers.
 
     PEFT writes in many places: it sets biases and embeddings of an adapter's state, takes a first decomposition out of
@@ -143,9 +142,9 @@ class OwnCopy(Generic[Model]):
     cannot be reached from the copy. Afterwards `share_unchanged` lets go of what nobody wrote to.
     """
 
-    def __init__(self, original: Model):
+    def __init__(self, original: BertForQuestionAnswering):
         memo: dict[int, Any] = {}
-        self.model: Model = copy.deepcopy(original, memo)
+        self.model: BertForQuestionAnswering = copy.deepcopy(original, memo)
         # a tensor's hash is its identity
         self._originals: dict[Tensor, Tensor] = {memo[id(one)]: one for one in original.parameters()}
 
@@ -162,14 +161,12 @@ class OwnCopy(Generic[Model]):
 
 
 def merge(model: QAPeftModel) -> BertForQuestionAnswering:
-    """Fold a LoRA or IA3 adapter into its encoder and return the plain model; `model` stays as it is.
+    """Fold a LoRA or IA3 adapter into its encoder and return the plain model.
 
-    Only the tensors that the adapter changes are the plain model's own; all others it shares with `model`.
+    PEFT writes into the encoder that it was given, which must therefore be an `OwnCopy`.
     """
-    own = OwnCopy(model)
-    tuner: Any = own.model.base_model
+    tuner: Any = model.base_model
     merged: BertForQuestionAnswering = tuner.merge_and_unload()
-    own.share_unchanged(merged)
     return merged
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from peft import IA3Config, LoraConfig, PeftConfig, PrefixTuningConfig, PromptTuningConfig
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from qa_compare import backbones
@@ -160,6 +162,20 @@ def test_tensors_that_an_adapter_leaves_alone_are_the_bases_own(river: Path):
         is base.embeddings.word_embeddings.weight
     )
     assert engine.model("ia3").bert.encoder.layer[0].output.dense.weight is base.encoder.layer[0].output.dense.weight
+
+
+def test_embeddings_that_plain_peft_saves_beside_their_update_are_read(river: Path, tmp_path: Path):
+    shutil.copytree(river, tmp_path / "copy")
+    folder = tmp_path / "copy" / "adapters" / "river" / "lora-embeddings"
+    weights = load_file(folder / ADAPTER_FILE)
+    tables = {
+        f"base_model.model.bert.embeddings.{name}.base_layer.weight": tensor
+        for name, tensor in (("word_embeddings", tiny.model().bert.embeddings.word_embeddings.weight.detach()),)
+    }
+    save_file({**weights, **tables}, folder / ADAPTER_FILE)
+    described = json.loads((folder / "variant.json").read_text())
+    write_json(folder / "variant.json", {**described, "sha256": {ADAPTER_FILE: sha256(folder / ADAPTER_FILE)}})
+    assert torch.equal(*(logits(opened(one).model("lora-embeddings")) for one in (river, tmp_path / "copy")))
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
