@@ -170,7 +170,7 @@ class Engine(Models):
                 if not answer.problem:
                     self._remembered.put(keys[variant.name], answer)
         answers = tuple(column for name in names if (column := known[name]))
-        warnings = []
+        warnings = [variant.note for variant in chosen if variant.note]
         if any(answer.prediction and answer.prediction.question_cut for answer in answers):
             warnings.append(f"The question is longer than {MAX_QUESTION_TOKENS} tokens: only its beginning was read.")
         return Comparison(passage, question, answers, tuple(warnings))

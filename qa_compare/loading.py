@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
+from torch import nn
 from transformers import BertForQuestionAnswering
 
 from qa_compare import backbones
@@ -29,11 +32,71 @@ def load_base(backbone: Backbone, weights: Weights, adapters: Path) -> BertForQu
     Raises:
         UserError: the checkpoint or the base's folder is missing or damaged.
     """
-    model = backbones.load_model(backbone, weights)
+    encoder = backbones.load_model(backbone, weights)
     base = next(variant for variant in discover(backbone, adapters) if variant.name == "base")
     if base.problem:
         raise UserError(base.problem)
-    return model if base.folder is None else apply(base, model)  # type: ignore[return-value]
+    if base.folder is None:
+        return encoder
+    model: BertForQuestionAnswering = apply(base, encoder)  # type: ignore[assignment]
+    if ADAPTER_FILE in base.sha256:
+        _FINGERPRINTS[model] = _merged_fingerprint(encoder, base.folder)
+        model.config.name_or_path = _merged_name(backbone)
+    return model
+
+
+_FINGERPRINTS: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+
+
+def fingerprint(base: BertForQuestionAnswering) -> str:
+    """Which weights a variant was trained on: `variant.json` records it, and loading compares it.
+
+    It is the SHA-256 of the encoder's parameters, the question-answering head left out because every variant brings its
+    own: of each, in the order of their names, the name, the shape and the values as little-endian fp32. Where the base
+    is an encoder with an adapter merged in (`load_base`), the last bits of the sum depend on the processor. There it is
+    the SHA-256 of what was summed: the bare encoder's fingerprint and those of the adapter's two files.
+
+    A model is hashed once; nobody writes to a base (`modeling.OwnCopy`).
+    """
+    if base not in _FINGERPRINTS:
+        digest = hashlib.sha256()
+        for name, parameter in sorted(base.base_model.named_parameters()):
+            values = parameter.detach().float().cpu().contiguous().numpy().astype("<f4", copy=False)
+            digest.update(f"{name} {tuple(values.shape)} ".encode())
+            digest.update(values.data)
+        _FINGERPRINTS[base] = digest.hexdigest()
+    return _FINGERPRINTS[base]
+
+
+def _merged_fingerprint(encoder: BertForQuestionAnswering, folder: Path) -> str:
+    parts = [fingerprint(encoder), *(sha256(inside(folder, name)) for name in (ADAPTER_FILE, CONFIG_FILE))]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+def published_name(base: BertForQuestionAnswering, backbone: Backbone) -> str:
+    """What the `adapter_config.json` of an adapter on `base` calls it: the hub's id of the encoder.
+
+    A base with an adapter merged in lies on no hub. It is named by the command that writes it, which no library takes
+    for an id: plain PEFT then fails and shows the command, where the bare encoder's name would give wrong answers.
+    """
+    merged = _merged_name(backbone)
+    return merged if base.config.name_or_path == merged else backbone.hub_id or backbone.label
+
+
+def _merged_name(backbone: Backbone) -> str:
+    name = backbone.name if backbone.name in backbones.BACKBONES else backbone.hub_id or backbone.name
+    return f"python -m qa_compare export-base {name} --output DIR"
+
+
+def _check_base(variant: Variant, base: BertForQuestionAnswering) -> None:
+    """Refuse a variant that was trained on other weights than those below it."""
+    expected = variant.base_fingerprint
+    if expected and expected != (found := fingerprint(base)):
+        raise UserError(
+            f"{variant.name} was trained on other weights than {variant.backbone} has here: its variant.json names the "
+            f"base {expected[:12]}…, and this one is {found[:12]}…. Give the checkpoint that it was trained on, with "
+            f"--weights or --revision, with its adapters/{variant.backbone}/base if it had one, or train it anew"
+        )
 
 
 def apply(variant: Variant, base: BertForQuestionAnswering) -> QAModel:
@@ -78,6 +141,7 @@ def _intact(variant: Variant, name: str) -> Path:
 
 
 def _apply_head(variant: Variant, base: BertForQuestionAnswering) -> BertForQuestionAnswering:
+    _check_base(variant, base)
     model = own_head(base)
     model.qa_outputs.load_state_dict(_tensors(variant, HEAD_FILE))
     return model
@@ -85,6 +149,7 @@ def _apply_head(variant: Variant, base: BertForQuestionAnswering) -> BertForQues
 
 def apply_adapter(variant: Variant, base: BertForQuestionAnswering, *, trainable: bool = False) -> QAModel:
     """As `apply`, for a folder in PEFT's format. A `trainable` one is left unmerged, in train mode's parameters."""
+    _check_base(variant, base)
     config = _peft_config(variant, trainable)
     tensors = _tensors(variant, ADAPTER_FILE)
     own = OwnCopy(base)

@@ -12,7 +12,7 @@ from transformers import BertForQuestionAnswering
 from qa_compare import backbones, variants
 from qa_compare.errors import UserError
 from qa_compare.features import MAX_LENGTH
-from qa_compare.loading import apply, apply_adapter, load_base
+from qa_compare.loading import apply, apply_adapter, load_base, published_name
 from qa_compare.modeling import OwnCopy, QAPeftModel, Repairs
 from qa_compare.variants import HEAD_FILE, Variant
 from train.options import Options
@@ -73,11 +73,11 @@ def build(
     copied.share_unchanged(model)
     if before:
         model = _continued(before, base, model)
-    # what the card and plain PEFT read: the published encoder, not a folder of this machine
+    # what plain PEFT reads: a name that means the same everywhere, not a folder of this machine
     saved: Any = model.active_peft_config
-    saved.base_model_name_or_path = backbone.hub_id or backbone.label
+    saved.base_model_name_or_path = published_name(base, backbone)
     if getattr(saved, "tokenizer_name_or_path", None):
-        saved.tokenizer_name_or_path = saved.base_model_name_or_path
+        saved.tokenizer_name_or_path = backbone.hub_id or backbone.label
     return model
 
 

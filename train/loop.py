@@ -18,6 +18,7 @@ from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from qa_compare import backbones
 from qa_compare.errors import UserError
 from qa_compare.features import MAX_LENGTH
+from qa_compare.loading import fingerprint
 from qa_compare.memory import keep_freed_memory
 from qa_compare.modeling import Repairs
 from qa_compare.precision import fastest_precision
@@ -104,7 +105,7 @@ def run(method: Method, options: Options, own: MethodOptions, *, repairs: Repair
         some = training_data.draw(validation.encoded, held_out.MOST, options.seed)
         described["calibration"] = held_out.calibration(model, some, tokenizer.pad_token_id)
         kept = None if method.ship else checkpoints / "model"
-        record.save(method.name, model, backbone, output, described, keep=kept)
+        record.save(method.name, model, backbone, output, described, base=fingerprint(base), keep=kept)
         if kept:
             print(f"its weights, which are not shipped: {kept}")
     trainer.accelerator.wait_for_everyone()
