@@ -130,11 +130,14 @@ def _hide_loading_bars() -> None:
 
 
 def adapters_folder(arguments: argparse.Namespace) -> Path:
-    """Where the variants' folders are. Raises UserError where --adapters names none."""
+    """Where the variants' folders are. Raises UserError where --adapters names none, or one of them."""
     from qa_compare.backbones import ADAPTERS
+    from qa_compare.variants import check_root
 
     if arguments.adapters and not arguments.adapters.is_dir():
         raise UserError(f"--adapters {arguments.adapters}: there is no such folder")
+    if arguments.adapters:
+        check_root(arguments.adapters)
     return arguments.adapters or ADAPTERS
 
 

@@ -170,7 +170,8 @@ class Engine(Models):
                 if not answer.problem:
                     self._remembered.put(keys[variant.name], answer)
         answers = tuple(column for name in names if (column := known[name]))
-        return Comparison(passage, question, answers, self._warnings(answers))
+        notes = tuple(variant.note for variant in chosen if variant.note)
+        return Comparison(passage, question, answers, (*notes, *self._warnings(answers)))
 
     def _warnings(self, answers: Sequence[VariantAnswer]) -> tuple[str, ...]:
         """What was cut or not understood; the columns read the same windows, so that one of them tells."""

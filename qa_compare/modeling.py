@@ -134,18 +134,37 @@ def share(model: BertForQuestionAnswering) -> BertForQuestionAnswering:
     return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
 
 
+class OwnCopy:
+    """A copy of a model in which everything may be written: weights, biases, embeddings, buffers.
+
+    PEFT writes in many places: it sets biases and embeddings of an adapter's state, takes a first decomposition out of
+    a matrix, adds an update when it merges. Whoever gives it `model` need not know these places, because the original
+    cannot be reached from the copy. Afterwards `share_unchanged` lets go of what nobody wrote to.
+    """
+
+    def __init__(self, original: BertForQuestionAnswering):
+        memo: dict[int, Any] = {}
+        self.model: BertForQuestionAnswering = copy.deepcopy(original, memo)
+        # a tensor's hash is its identity
+        self._originals: dict[Tensor, Tensor] = {memo[id(one)]: one for one in original.parameters()}
+
+    def share_unchanged(self, made: nn.Module) -> None:
+        """Put the original's parameters into `made`, which was made from `model`, wherever the copies still equal them.
+
+        A parameter that may still be trained, and every buffer, stays a copy.
+        """
+        for module in made.modules():
+            for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
+                original = self._originals.get(parameter)
+                if original is not None and not parameter.requires_grad and torch.equal(parameter, original):
+                    setattr(module, name, original)
+
+
 def merge(model: QAPeftModel) -> BertForQuestionAnswering:
     """Fold a LoRA or IA3 adapter into its encoder and return the plain model.
 
-    Only the matrices that the adapter changes become tensors of their own; all others stay shared with the base.
+    PEFT writes into the encoder that it was given, which must therefore be an `OwnCopy`.
     """
-    for module in model.modules():
-        layer = getattr(module, "base_layer", None)
-        if isinstance(layer, nn.Linear):
-            # PEFT adds to the weight in place, which would change every variant that shares it
-            layer.weight = nn.Parameter(layer.weight.detach().clone(), requires_grad=False)
-            if layer.bias is not None:
-                layer.bias = nn.Parameter(layer.bias.detach().clone(), requires_grad=False)
     tuner: Any = model.base_model
     merged: BertForQuestionAnswering = tuner.merge_and_unload()
     return merged

@@ -27,7 +27,7 @@ class Models:
     """What an engine runs. Cheap to make; threads may share it.
 
     `weights` is a folder to take the backbone's checkpoint from, `revision` the hub's commit, tag or branch. Raises
-    UserError for an unknown backbone.
+    UserError for an unknown backbone, and for an `adapters` folder that is an adapter's own.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Models:
     ) -> None:
         self.source = backbones.get(backbone)
         self.backbone = self.source.name
+        variants.check_root(adapters)
         self.adapters = adapters
         self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         self._weights, self._revision = weights, revision

@@ -35,7 +35,9 @@ END_OF_TABLE, NO_POSITIONS, BEFORE_PASSAGE = "end-of-table", "none", "before-pas
 @dataclass(frozen=True, slots=True)
 class Variant:
     """What `variant.json` says. `folder` is None for a base that is the checkpoint as it comes; `shipped` is False for
-    a run whose record is kept without its weights; `problem` is a sentence where the folder cannot be used."""
+    a run whose record is kept without its weights; `base_fingerprint` says which base it was trained on
+    (`loading.fingerprint`), None where nobody recorded it; `problem` is a sentence where the folder cannot be used,
+    `note` one that belongs beside its answers."""
 
     name: str
     label: str
@@ -46,7 +48,9 @@ class Variant:
     virtual_positions: str | None = None
     temperature: float = 1.0
     sha256: dict[str, str] = field(default_factory=dict)
+    base_fingerprint: str | None = None
     problem: str | None = None
+    note: str | None = None
 
 
 def describe(variant: Variant, *, merged: bool) -> dict[str, Any]:
@@ -59,6 +63,7 @@ def describe(variant: Variant, *, merged: bool) -> dict[str, Any]:
         "merged_at_load": merged,
         "virtual_positions": variant.virtual_positions,
         "temperature": variant.temperature,
+        "base_fingerprint": variant.base_fingerprint,
         "sha256": variant.sha256,
     }
 
@@ -72,6 +77,24 @@ def discover(backbone: Backbone, adapters: Path) -> tuple[Variant, ...]:
         found["base"] = _bare_base(backbone)
     order = {name: place for place, name in enumerate(DEFAULTS)}
     return tuple(sorted(found.values(), key=lambda variant: (order.get(variant.name, len(order)), variant.name)))
+
+
+def check_root(adapters: Path) -> None:
+    """Refuse a folder of one adapter, or of one backbone's: nothing would be found in it, and only the base be shown.
+
+    Raises:
+        UserError: with the folder that was probably meant.
+    """
+    resolved = adapters.resolve()
+    for what, pattern, meant in (
+        ("one adapter", "", resolved.parent.parent),
+        ("one backbone's adapters", "*/", resolved.parent),
+    ):
+        if any(next(adapters.glob(f"{pattern}{name}"), None) for name in (VARIANT_FILE, CONFIG_FILE)):
+            raise UserError(
+                f"--adapters {adapters} is the folder of {what}: name the one that holds BACKBONE/VARIANT folders, "
+                f"for example {meant}"
+            )
 
 
 def _is_variant(path: Path) -> bool:
@@ -118,6 +141,8 @@ def _read(folder: Path, backbone: Backbone) -> Variant:
         raise UserError(f"{folder.name} was made for the backbone {data['backbone']}, not for {backbone.name}")
     if data.get("virtual_positions") not in (None, END_OF_TABLE, NO_POSITIONS, BEFORE_PASSAGE):
         raise UserError(f'{folder.name}/variant.json: unknown "virtual_positions" {quoted(data["virtual_positions"])}')
+    if not isinstance(data.get("base_fingerprint"), str | None):
+        raise UserError(f'{folder.name}/variant.json: "base_fingerprint" is of the wrong type')
     temperature = float(data["temperature"])
     if not (math.isfinite(temperature) and temperature > 0):
         raise UserError(f'{folder.name}/variant.json: "temperature" must be a positive number')
@@ -131,6 +156,18 @@ def _read(folder: Path, backbone: Backbone) -> Variant:
         virtual_positions=data.get("virtual_positions"),
         temperature=temperature,
         sha256=data["sha256"],
+        base_fingerprint=data.get("base_fingerprint"),
+        note=_further_adapters(folder),
+    )
+
+
+def _further_adapters(folder: Path) -> str | None:
+    """PEFT saves the second adapter of a model in a folder inside the first one's. It is no column."""
+    names = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG_FILE}"))
+    if not names:
+        return None
+    return (
+        f"{folder.name} holds further adapters that are not shown ({', '.join(names)}): move each beside {folder.name}."
     )
 
 

@@ -252,7 +252,6 @@ def test_a_config_that_names_code_remote_places_or_paths_changes_nothing(
         "init_lora_weights": "eva",
         "loftq_config": {"loftq_bits": 4},
         "runtime_config": {"ephemeral_gpu_offload": True},
-        "layer_replication": [[0, 10_000]],
         "trust_remote_code": True,
     }
     for name in CONFIGS:

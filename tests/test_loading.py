@@ -230,3 +230,25 @@ def test_adapters_answer_though_the_bases_head_is_damaged(house):
     base, lora, _prompt = Engine(str(backbone.folder), adapters=adapters).compare("the river", "where").answers
     assert "is damaged" in base.problem
     assert lora.prediction.candidates
+
+
+@pytest.mark.parametrize(("inside", "what"), [("checkpoint/lora", "one adapter"), ("checkpoint", "one backbone's")])
+def test_a_folder_of_one_adapter_or_of_one_backbone_is_not_taken_for_that_of_all(house, inside, what):
+    backbone, adapters = house
+    given = adapters / inside
+    with pytest.raises(
+        UserError, match=f"--adapters {given} is the folder of {what}.*for example {adapters.resolve()}$"
+    ):
+        Engine(str(backbone.folder), adapters=given)
+    (adapters / "checkpoint" / "lora" / "variant.json").unlink()  # as plain PEFT leaves it
+    with pytest.raises(UserError, match="is the folder of one adapter"):
+        Engine(str(backbone.folder), adapters=adapters / "checkpoint" / "lora")
+
+
+def test_a_second_adapter_in_a_folder_is_told_beside_the_answers(house):
+    backbone, adapters = house
+    folder = adapters / "checkpoint" / "lora"
+    adapted("lora").save_pretrained(str(folder / "other"))
+    comparison = Engine(str(backbone.folder), adapters=adapters).compare("the river rises", "where")
+    assert comparison.warnings == ("lora holds further adapters that are not shown (other): move each beside lora.",)
+    assert not any(answer.problem for answer in comparison.answers)

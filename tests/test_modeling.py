@@ -14,7 +14,7 @@ from peft import (
 )
 from torch.nn.functional import cross_entropy
 
-from qa_compare.modeling import Fp32Linear, QAPeftModel, Repairs, merge, own_head, share
+from qa_compare.modeling import Fp32Linear, OwnCopy, QAPeftModel, Repairs, merge, own_head, share
 from tests import tiny
 from tests.near import expect_near
 
@@ -145,13 +145,15 @@ def lora_with_bias() -> LoraConfig:
 def test_a_merged_adapter_equals_the_unmerged_one_and_leaves_the_shared_base_alone(config, batch):
     base = tiny.model()
     before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
-    model = QAPeftModel(share(base), config())
+    own = OwnCopy(base)
+    model = QAPeftModel(own.model, config())
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "ia3" in name or "qa_outputs.modules_to_save" in name or ("lora_B" in name and name.endswith("bias")):
                 parameter.add_(torch.randn_like(parameter))
     unmerged = logits(model, batch)
     merged = merge(model)
+    own.share_unchanged(merged)
     expect_near(logits(merged, batch), unmerged)
     for name, tensor in base.state_dict().items():
         assert torch.equal(tensor, before[name]), name

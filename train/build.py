@@ -12,8 +12,8 @@ from transformers import BertForQuestionAnswering
 from qa_compare import backbones, variants
 from qa_compare.errors import UserError
 from qa_compare.features import window_length
-from qa_compare.loading import apply, apply_adapter, load_base
-from qa_compare.modeling import QAPeftModel, Repairs, own_head
+from qa_compare.loading import apply, apply_adapter, load_base, published_name
+from qa_compare.modeling import OwnCopy, QAPeftModel, Repairs
 from qa_compare.variants import HEAD_FILE, Variant
 from train.options import Options
 
@@ -74,18 +74,21 @@ def build(
     _check(config, base, options)
     before = _before(options.init_from, backbone, method) if options.init_from else None
     if config is None:
-        plain = own_head(base if before is None else cast("BertForQuestionAnswering", apply(before, base)))
-        for name, parameter in plain.named_parameters():
+        copied = OwnCopy(base if before is None else cast("BertForQuestionAnswering", apply(before, base)))
+        for name, parameter in copied.model.named_parameters():
             parameter.requires_grad_(method.unfreeze(name))
-        return plain
-    model = QAPeftModel(own_head(base), config, repairs)
+        copied.share_unchanged(copied.model)
+        return copied.model
+    copied = OwnCopy(base)
+    model = QAPeftModel(copied.model, config, repairs)
+    copied.share_unchanged(model)
     if before:
         model = _continued(before, base, model)
-    # what the card and plain PEFT read: the published encoder, not a folder of this machine
+    # what plain PEFT reads: a name that means the same everywhere, not a folder of this machine
     saved: Any = model.active_peft_config
-    saved.base_model_name_or_path = backbone.hub_id or backbone.label
+    saved.base_model_name_or_path = published_name(base, backbone)
     if getattr(saved, "tokenizer_name_or_path", None):
-        saved.tokenizer_name_or_path = saved.base_model_name_or_path
+        saved.tokenizer_name_or_path = backbone.hub_id or backbone.label
     return model
 
 

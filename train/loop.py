@@ -18,6 +18,7 @@ from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from qa_compare import backbones
 from qa_compare.errors import UserError
 from qa_compare.features import window_length
+from qa_compare.loading import fingerprint
 from qa_compare.memory import keep_freed_memory
 from qa_compare.modeling import Repairs
 from qa_compare.precision import fastest_precision
@@ -108,7 +109,7 @@ def run(method: Method, options: Options, own: MethodOptions, *, repairs: Repair
         kept = None if method.ship else checkpoints / "model"
         if kept:  # without it, the folder would be no checkpoint that anybody can load
             tokenizer.save_pretrained(kept)
-        record.save(method.name, model, backbone, output, described, keep=kept)
+        record.save(method.name, model, backbone, output, described, base=fingerprint(base), keep=kept)
         if kept:
             print(f"its weights, which are not shipped: {kept}")
     trainer.accelerator.wait_for_everyone()

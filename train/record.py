@@ -1,10 +1,20 @@
-"""What a training run leaves: `run.json`, and the variant's folder with its weights, `variant.json` and card."""
+"""What a training run leaves: `run.json`, and the variant's folder with its weights, `variant.json` and card.
+
+Folders that were trained before their base was recorded get that record, and a new card, from
+
+python -m train.record adapters/minilm-l6-qa/lora …
+
+It takes the base that lies here for the one that they were trained on.
+"""
 
 from __future__ import annotations
 
+import argparse
+import hashlib
+import json
 import platform
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +23,16 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from qa_compare import variants
+from qa_compare import backbones, loading, measured_weights, variants
 from qa_compare.backbones import Backbone, Weights
 from qa_compare.cards import write_card
-from qa_compare.files import read_json, sha256, synced, write_json
+from qa_compare.errors import UserError
+from qa_compare.files import read_json, sha256, synced, write_json, write_text
 from qa_compare.modeling import QAPeftModel
-from qa_compare.runs import RUN
+from qa_compare.runs import METRICS, RUN
 from qa_compare.versions import versions
 from train.checkpoints import whole
+from train.command import one_line
 from train.data import Data
 from train.log import Log
 from train.options import Options
@@ -99,11 +111,19 @@ def _device(device: torch.device) -> str:
 
 
 def save(
-    method: str, model: nn.Module, backbone: Backbone, output: Path, run: dict[str, Any], *, keep: Path | None = None
+    method: str,
+    model: nn.Module,
+    backbone: Backbone,
+    output: Path,
+    run: dict[str, Any],
+    *,
+    base: str,
+    keep: Path | None = None,
 ) -> None:
     """Weights beside, then renamed into the folder, and `run.json` last: it is what says that the run is finished.
 
-    `keep` names a folder for a model whose weights are not shipped.
+    `base` is the fingerprint of the base that was trained on; `keep` names a folder for a model whose weights are not
+    shipped.
     """
     beside = output / ".new"
     shutil.rmtree(beside, ignore_errors=True)
@@ -127,6 +147,7 @@ def save(
         virtual_positions=positions,
         temperature=fit["temperature"] if fit else 1.0,
         sha256={name: sha256(output / name) for name in names},
+        base_fingerprint=base,
     )
     merged = variants.ADAPTER_FILE in names and positions is None
     write_json(output / variants.VARIANT_FILE, variants.describe(variant, merged=merged))
@@ -155,3 +176,73 @@ def _write_weights(model: nn.Module, folder: Path, keep: Path | None) -> list[st
     head = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     save_file(head, folder / variants.HEAD_FILE)
     return [variants.HEAD_FILE]
+
+
+def record_base(folder: Path, *, backbone: str | None = None, weights: Path | None = None) -> None:
+    """Write into a variant's folder which base it was trained on, taking the one that lies here for it.
+
+    `adapter_config.json` gets the name that a run would give it now. No weight changes, so that what was measured on
+    the folder's files before counts as measured on them now.
+
+    Raises:
+        UserError: the folder or its base cannot be used, or the folder already names another base.
+    """
+    described = read_json(variants.inside(folder, variants.VARIANT_FILE))
+    source = backbones.get(backbone or str(described.get("backbone") if isinstance(described, dict) else None))
+    variant = variants.read(folder, source)
+    if variant.problem:
+        raise UserError(variant.problem)
+    located = backbones.locate(source, weights=weights)
+    if folder.name == "base":
+        base = backbones.load_model(source, located)
+    else:
+        base = loading.load_base(source, located, folder.resolve().parent.parent)
+    found = loading.fingerprint(base)
+    if variant.base_fingerprint not in (None, found):
+        raise UserError(f"{folder} names another base than the one that lies here")
+    config, hashes = _config_naming(folder, loading.published_name(base, source), variant.sha256)
+    after = replace(variant, base_fingerprint=found, sha256={**variant.sha256, **hashes})
+    # if it is cut here, the same command mends the folder
+    write_json(folder / variants.VARIANT_FILE, variants.describe(after, merged=described["merged_at_load"]))
+    if config:
+        write_text(folder / variants.CONFIG_FILE, config)
+    _carry_over(folder / METRICS, variant, after)
+    write_card(folder, source)
+
+
+def _config_naming(folder: Path, name: str, hashes: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """`adapter_config.json` as PEFT writes it, with the base's name in it, and its hash; empty where it stays."""
+    path = folder / variants.CONFIG_FILE
+    if not path.exists() or (config := read_json(path))["base_model_name_or_path"] == name:
+        return "", {}
+    text = json.dumps({**config, "base_model_name_or_path": name}, indent=2, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    if hashes.get(path.name) not in (None, sha256(path), digest):
+        raise UserError(f"{path} is damaged: its sha256 is not the one in {variants.VARIANT_FILE}")
+    return text, {path.name: digest}
+
+
+def _carry_over(path: Path, before: variants.Variant, after: variants.Variant) -> None:
+    """Let scores that were measured on the files before be those of the files after."""
+    metrics = read_json(path) if path.exists() else {}
+    old, new = (measured_weights.weights(one.name, [one]) for one in (before, after))
+    recorded = metrics.get("weights") or {}
+    if old != new and old.items() <= recorded.items():
+        write_json(path, {**metrics, "weights": dict(sorted({**recorded, **new}.items()))})
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="a variant's, in its place")
+    parser.add_argument("--backbone", help="where the folder's own name for it is not enough: a hub id or a folder")
+    parser.add_argument("--weights", type=Path, help="folder with the backbone's weights")
+    arguments = parser.parse_args(argv)
+    with one_line():
+        for folder in arguments.folders:
+            record_base(folder, backbone=arguments.backbone, weights=arguments.weights)
+            print(f"recorded the base of {folder}")
+
+
+if __name__ == "__main__":
+    main()
