@@ -7,7 +7,6 @@ a backbone reads the same ones and offsets stay exact. Equal to transformers' `t
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from qa_compare.examples import Answer, Example
+from qa_compare.marking import edges
 
 MAX_LENGTH = 384
 STRIDE = 128
@@ -39,11 +39,16 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """An example's windows. `offsets`: T x 2, start and end character of each of the passage's T tokens."""
+    """An example's windows.
+
+    `offsets`: T x 2, start and end character of each of the passage's T tokens. `edges`: T x 2, the character at which
+    an answer starts whose first token it is, and the one before which an answer ends whose last token it is.
+    """
 
     example: Example
     windows: tuple[Window, ...]
     offsets: NDArray[np.int32]
+    edges: NDArray[np.int32]
     question_cut: bool
 
 
@@ -64,13 +69,18 @@ def encode(
     # half of a surrogate pair is no character: the tokenizer refuses it, so it reads U+FFFD, which is as long
     clean = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
     tokens = dict(zip(texts, backend.encode_batch(clean, add_special_tokens=False), strict=True))
+    offsets = {
+        passage: np.array(tokens[passage].offsets, dtype=np.int32).reshape(-1, 2)
+        for passage in {example.passage for example in examples}
+    }
+    marked = {passage: edges(passage, found) for passage, found in offsets.items()}
     encoded = []
     for example in examples:
         question, passage = tokens[example.question], tokens[example.passage]
         windows = _windows(question.ids[:MAX_QUESTION_TOKENS], passage.ids, tokenizer, max_length, stride)
-        offsets = np.array(passage.offsets, dtype=np.int32).reshape(-1, 2)
         cut = len(question.ids) > MAX_QUESTION_TOKENS
-        encoded.append(Encoded(example, windows[:max_windows], offsets, cut))
+        text = example.passage
+        encoded.append(Encoded(example, windows[:max_windows], offsets[text], marked[text], cut))
     return encoded
 
 
@@ -131,13 +141,3 @@ def labels(encoded: Encoded, answer: Answer) -> list[tuple[int, int]]:
         else:
             positions.append((0, 0))
     return positions
-
-
-def widen(passage: str, end: int) -> int:
-    """Move a span's end over the marks that belong to its last character (accents, joiners, variation selectors).
-
-    The tokenizer strips combining marks, so a token's end can lie between a letter and its accent.
-    """
-    while end < len(passage) and (unicodedata.combining(passage[end]) or passage[end] in "\u200d\ufe0e\ufe0f"):
-        end += 1
-    return end
