@@ -19,10 +19,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from qa_compare.decoding import layout
 from qa_compare.engine import Engine
 from qa_compare.examples import Example
 from qa_compare.explanation import Importance, explain
-from qa_compare.features import Window, pad
+from qa_compare.features import Encoded, pad
 from qa_compare.files import write_json
 from qa_compare.importance import log_confidence
 from qa_compare.sources import sample
@@ -75,15 +76,15 @@ def masked(engine: Engine, example: Example, variant: str, importance: Importanc
             ids.append(changed)
     [prediction] = engine.predict([example], variant, top=1)
     best = prediction.candidates[0]
-    first = int(np.flatnonzero(encoded.offsets[:, 0] == best.start)[0])
-    last = int(np.flatnonzero(encoded.offsets[:, 1] == best.end)[-1])
-    found = _log_confidences(engine, variant, window, torch.stack(ids), (first, last))
+    found = _log_confidences(engine, variant, encoded, torch.stack(ids), (best.start, best.end))
     return found[0] - found[1:]
 
 
 def _log_confidences(
-    engine: Engine, variant: str, window: Window, ids: torch.Tensor, span: tuple[int, int]
+    engine: Engine, variant: str, encoded: Encoded, ids: torch.Tensor, answer: tuple[int, int]
 ) -> NDArray[np.float64]:
+    [window] = encoded.windows
+    table = layout(encoded)
     inside = slice(window.passage_start, window.passage_start + window.passage_tokens)
     temperature = engine.variant(variant).temperature
     found = []
@@ -92,7 +93,7 @@ def _log_confidences(
         with torch.inference_mode():
             output = engine.model(variant)(**{name: tensor.to(engine.device) for name, tensor in batch.items()})
         for start, end in zip(output.start_logits, output.end_logits, strict=True):
-            found.append(float(log_confidence(start[inside], end[inside], span, temperature)))
+            found.append(float(log_confidence(start[inside], end[inside], table, answer, temperature)))
     return np.array(found)
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from qa_compare.decoding import MAX_ANSWER_TOKENS, Floats, decode, log_normaliser, span_scores
+from qa_compare.decoding import Floats, decode, layout, log_normaliser, span_scores
 from qa_compare.examples import Example
-from qa_compare.features import Encoded, Window, widen
+from qa_compare.features import Encoded, Window
 from qa_compare.importance import gradient_times_input
 from qa_compare.predictions import Candidate
 
@@ -102,13 +102,13 @@ def _explain(engine: Engine, encoded: Encoded, asked: Encoded, variant: str, imp
         return Explanation(words, windows)
     window, best = encoded.windows[won], windows[won].best
     assert best is not None
-    span = _tokens_of(_alone(encoded, window), starts[won], ends[won], best)
-    values = gradient_times_input(engine.model(variant), window, span, temperature)
+    table = layout(_alone(encoded, window))
+    values = gradient_times_input(engine.model(variant), window, table, (best.start, best.end), temperature)
     inside = slice(window.first_token, window.first_token + window.passage_tokens)
     read = slice(window.passage_start - 2)  # of the question, which [CLS] precedes and [SEP] follows
     found = Importance(
-        _weights(asked.example.passage, asked.offsets[read], _continues(engine, asked)[read], values[1:]),
-        _weights(encoded.example.passage, encoded.offsets[inside], continues[inside], values[window.passage_start :]),
+        _weights(asked.edges[read], _continues(engine, asked)[read], values[1:]),
+        _weights(encoded.edges[inside], continues[inside], values[window.passage_start :]),
     )
     return Explanation(words, windows, found)
 
@@ -121,8 +121,8 @@ def window_answers(
     for window, starts, ends in zip(encoded.windows, start_logits, end_logits, strict=True):
         alone = _alone(encoded, window)
         candidates = decode(alone, [starts], [ends], temperature=temperature, top=1).candidates
-        begin, end = (int(alone.offsets[0, 0]), int(alone.offsets[-1, 1])) if window.passage_tokens else (0, 0)
-        found.append(WindowAnswer(begin, widen(encoded.example.passage, end), next(iter(candidates), None), False))
+        begin, end = (int(alone.edges[0, 0]), int(alone.edges[-1, 1])) if window.passage_tokens else (0, 0)
+        found.append(WindowAnswer(begin, end, next(iter(candidates), None), False))
     scores = [window.best.score if window.best else -np.inf for window in found]
     winner = int(np.argmax(scores))
     if np.isfinite(scores[winner]):
@@ -142,37 +142,38 @@ def words_of(
     They are the marginals of decoding's softmax over all spans of all windows: the chance that the answer begins in a
     word is the sum of the confidences of the spans that do, so no candidate's confidence exceeds it.
     """
-    scores = span_scores(encoded, start_logits, end_logits).astype(np.float64)
-    spans = np.exp(scores / temperature - log_normaliser(scores.astype(np.float32), temperature))
-    ends = np.zeros(len(spans))
-    for more in range(min(MAX_ANSWER_TOKENS, len(spans))):
-        ends[more:] += spans[: len(spans) - more, more]
-    bounds, word = group(encoded.example.passage, encoded.offsets, continues)
-    begin, end = (np.bincount(word, weights, len(bounds)) for weights in (spans.sum(axis=1), ends))
+    spans = span_scores(encoded, start_logits, end_logits)
+    table, scores = spans.layout, spans.scores.astype(np.float64)
+    chances = np.exp(scores / temperature - log_normaliser(spans.scores, temperature))
+    rows, columns = np.nonzero(chances)
+    bounds, _ = group(encoded.edges, continues)
+    starts = np.array([first for first, _ in bounds])
+
+    def within(characters: NDArray[np.intp]) -> NDArray[np.float64]:
+        words = np.searchsorted(starts, characters, side="right") - 1
+        return np.bincount(words, chances[rows, columns], len(bounds)).astype(np.float64)
+
+    begin, end = within(table.starts[rows]), within(table.ends[table.first_end[rows] + columns] - 1)
     return tuple(Word(first, last, float(b), float(e)) for (first, last), b, e in zip(bounds, begin, end, strict=True))
 
 
-def group(
-    text: str, offsets: NDArray[np.int32], continues: NDArray[np.bool_]
-) -> tuple[list[tuple[int, int]], NDArray[np.int64]]:
+def group(edges: NDArray[np.int32], continues: NDArray[np.bool_]) -> tuple[list[tuple[int, int]], NDArray[np.int64]]:
     """Tokens -> words: each word's start and end character, in order and never overlapping, and each token's word."""
     bounds: list[tuple[int, int]] = []
-    word = np.zeros(len(offsets), dtype=np.int64)
-    for token, (start, end) in enumerate(offsets.tolist()):
+    word = np.zeros(len(edges), dtype=np.int64)
+    for token, (start, end) in enumerate(edges.tolist()):
         # two tokens may stand for the same characters, as the letters of a Hangul syllable do, or for none
-        if bounds and (continues[token] or start < bounds[-1][1] or start == end):
+        if bounds and (continues[token] or start < bounds[-1][1] or start >= end or bounds[-1][0] == bounds[-1][1]):
             bounds[-1] = (bounds[-1][0], max(end, bounds[-1][1]))
         else:
-            bounds.append((start, end))
+            bounds.append((start, max(start, end)))
         word[token] = len(bounds) - 1
-    return [(start, widen(text, end)) for start, end in bounds], word
+    return bounds, word
 
 
-def _weights(
-    text: str, offsets: NDArray[np.int32], continues: NDArray[np.bool_], values: NDArray[np.float64]
-) -> tuple[Weight, ...]:
-    bounds, word = group(text, offsets, continues)
-    sums = np.bincount(word, values[: len(offsets)], len(bounds))
+def _weights(edges: NDArray[np.int32], continues: NDArray[np.bool_], values: NDArray[np.float64]) -> tuple[Weight, ...]:
+    bounds, word = group(edges, continues)
+    sums = np.bincount(word, values[: len(edges)], len(bounds))
     return tuple(Weight(start, end, float(value)) for (start, end), value in zip(bounds, sums, strict=True))
 
 
@@ -188,16 +189,6 @@ def _continues(engine: Engine, encoded: Encoded) -> NDArray[np.bool_]:
 
 def _alone(encoded: Encoded, window: Window) -> Encoded:
     """The example as if its passage had no other window. Offsets still count the whole passage's characters."""
-    offsets = encoded.offsets[window.first_token : window.first_token + window.passage_tokens]
-    return replace(encoded, windows=(replace(window, first_token=0),), offsets=offsets)
-
-
-def _tokens_of(alone: Encoded, starts: Floats, ends: Floats, best: Candidate) -> tuple[int, int]:
-    """First and last token, counted from the window's first of the passage, of the span that `best` stands for."""
-    scores = span_scores(alone, [starts], [ends])
-    passage = alone.example.passage
-    for first, more in np.argwhere(scores == np.float32(best.score)).tolist():
-        start, end = int(alone.offsets[first, 0]), widen(passage, int(alone.offsets[first + more, 1]))
-        if (start, end) == (best.start, best.end):
-            return first, first + more
-    raise AssertionError("the best span is one of its window's")
+    part = slice(window.first_token, window.first_token + window.passage_tokens)
+    alone = (replace(window, first_token=0),)
+    return replace(encoded, windows=alone, offsets=encoded.offsets[part], edges=encoded.edges[part])

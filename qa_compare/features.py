@@ -11,7 +11,6 @@ With the usual 512 positions none of these shares is ever reached.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ from transformers import PreTrainedTokenizerFast
 
 from qa_compare.errors import UserError
 from qa_compare.examples import Answer, Example
+from qa_compare.marking import edges
 
 MAX_LENGTH = 384
 STRIDE = 128
@@ -45,14 +45,17 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """An example's windows. `offsets`: T x 2, start and end character of each of the passage's T tokens.
+    """An example's windows.
 
-    `unknown` names the texts ("passage", "question") most of whose tokens the vocabulary does not know.
+    `offsets`: T x 2, start and end character of each of the passage's T tokens. `edges`: T x 2, the character at which
+    an answer starts whose first token it is, and the one before which an answer ends whose last token it is. `unknown`
+    names the texts ("passage", "question") most of whose tokens the vocabulary does not know.
     """
 
     example: Example
     windows: tuple[Window, ...]
     offsets: NDArray[np.int32]
+    edges: NDArray[np.int32]
     question_cut: bool
     unknown: tuple[str, ...] = ()
 
@@ -99,14 +102,19 @@ def encode(
     # half of a surrogate pair is no character: the tokenizer refuses it, so it reads U+FFFD, which is as long
     clean = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
     tokens = dict(zip(texts, backend.encode_batch(clean, add_special_tokens=False), strict=True))
+    offsets = {
+        passage: np.array(tokens[passage].offsets, dtype=np.int32).reshape(-1, 2)
+        for passage in {example.passage for example in examples}
+    }
+    marked = {passage: edges(passage, found) for passage, found in offsets.items()}
     encoded = []
     for example in examples:
         question, passage = tokens[example.question], tokens[example.passage]
         windows = _windows(question.ids[:most], passage.ids, tokenizer, max_length, stride)
-        offsets = np.array(passage.offsets, dtype=np.int32).reshape(-1, 2)
         parts = {"passage": passage.ids, "question": question.ids}
         unknown = tuple(name for name, ids in parts.items() if 2 * ids.count(tokenizer.unk_token_id) > len(ids))
-        encoded.append(Encoded(example, windows[:max_windows], offsets, len(question.ids) > most, unknown))
+        cut, text = len(question.ids) > most, example.passage
+        encoded.append(Encoded(example, windows[:max_windows], offsets[text], marked[text], cut, unknown))
     return encoded
 
 
@@ -167,13 +175,3 @@ def labels(encoded: Encoded, answer: Answer) -> list[tuple[int, int]]:
         else:
             positions.append((0, 0))
     return positions
-
-
-def widen(passage: str, end: int) -> int:
-    """Move a span's end over the marks that belong to its last character (accents, joiners, variation selectors).
-
-    The tokenizer strips combining marks, so a token's end can lie between a letter and its accent.
-    """
-    while end < len(passage) and (unicodedata.combining(passage[end]) or passage[end] in "\u200d\ufe0e\ufe0f"):
-        end += 1
-    return end

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 class Candidate:
     """One answer span: `text == passage[start:end]`, in characters.
 
-    `score` is the sum of the start and the end logit, `confidence` the span's probability (0 to 1) under a softmax
-    over all valid spans of all windows, after the variant's calibration temperature.
+    `score` is the sum of the start and the end logit or, where several pairs of tokens stand for these characters, the
+    logarithm of the sum of the pairs' exponentials; `confidence` the span's probability (0 to 1) under a softmax over
+    all spans of all windows, after the variant's calibration temperature.
     """
 
     text: str

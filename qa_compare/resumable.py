@@ -117,7 +117,7 @@ class Work:
             [best] = prediction.candidates
             plain = best.confidence
             if temperature != 1:
-                plain = float(np.exp(best.score - log_normaliser(span_scores(one, starts, ends))))
+                plain = float(np.exp(best.score - log_normaliser(span_scores(one, starts, ends).scores)))
             rows.append(
                 Answered(prediction.id, best.start, best.end, best.score, best.confidence, plain, prediction.windows)
             )

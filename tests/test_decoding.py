@@ -87,7 +87,7 @@ def test_a_span_that_two_windows_share_counts_once():
     starts = [np.zeros(len(window.input_ids), np.float32) for window in encoded.windows]
     candidates = decode(encoded, starts, starts, top=50).candidates
     assert len({(one.start, one.end) for one in candidates}) == len(candidates) == 50
-    valid = np.isfinite(span_scores(encoded, starts, starts)).sum()
+    valid = np.isfinite(span_scores(encoded, starts, starts).scores).sum()
     assert candidates[0].confidence == pytest.approx(1 / valid)
 
 

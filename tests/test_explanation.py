@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from qa_compare.decoding import decode
 from qa_compare.engine import Engine
@@ -17,6 +19,8 @@ from qa_compare.explanation import explain, group, window_answers, words_of
 from qa_compare.features import Encoded
 from tests import measured
 from tests.test_decoding import PASSAGE, encoded_of, random_logits
+from tests.test_marking import cut, passages
+from tests.test_marking import logits as cut_logits
 
 ALL = 100_000  # more candidates than any passage here has spans
 LONG = " ".join([PASSAGE] * 60)
@@ -63,8 +67,27 @@ def test_a_words_chance_is_the_sum_of_the_confidences_of_the_spans_that_begin_or
     assert sum(word.ends for word in found) == pytest.approx(1)
 
 
+@given(passages, st.integers(0, 2**32 - 1), st.sampled_from([1.0, 1.7]))
+@settings(deadline=None, max_examples=50)
+def test_chances_are_decodings_in_every_script_though_its_spans_are_of_many_tokens(passage, seed, temperature):
+    generator = np.random.default_rng(seed)
+    encoded = cut(passage, generator)
+    logits = cut_logits(encoded, generator)
+    candidates = decode(encoded, *logits, temperature=temperature, top=ALL).candidates
+    assume(candidates)
+    found = words_of(encoded, generator.random(len(encoded.offsets)) < 0.3, *logits, temperature)
+    assert all(one.start < one.end <= other.start for one, other in pairwise(found))
+    # what lies between two words has no token of its own and counts to the first
+    for word, behind in zip(found, [*(one.start for one in found[1:]), len(passage)], strict=True):
+        begins = sum(one.confidence for one in candidates if word.start <= one.start < behind)
+        ends = sum(one.confidence for one in candidates if word.start < one.end <= behind)
+        assert (word.begins, word.ends) == (pytest.approx(begins, abs=1e-5), pytest.approx(ends, abs=1e-5))
+    assert sum(word.begins for word in found) == pytest.approx(1, abs=1e-5)
+    assert sum(word.ends for word in found) == pytest.approx(1, abs=1e-5)
+
+
 @pytest.mark.parametrize("variant", ["base", "head"])
-@pytest.mark.parametrize("passage", [PASSAGE, LONG])
+@pytest.mark.parametrize("passage", [PASSAGE, LONG, "the river 1637 rises in 42"])
 def test_what_is_told_of_a_variant_is_what_it_answered_with_its_temperature(engine, variant, passage):
     [prediction] = engine.predict([Example("", "", passage, QUESTION)], variant, top=ALL)
     found = explain(engine, passage, QUESTION, [variant])[variant]
@@ -126,8 +149,8 @@ def test_words_follow_each_other_and_miss_nothing_but_space(engine, passage):
 
 
 def test_tokens_that_share_characters_or_have_none_join_the_word_before():
-    offsets = np.array([[0, 2], [0, 2], [2, 2], [3, 4], [4, 6]], dtype=np.int32)
-    bounds, word = group("abc def", offsets, np.array([False, False, False, False, True]))
+    edges = np.array([[0, 2], [0, 2], [2, 2], [3, 4], [4, 6]], dtype=np.int32)
+    bounds, word = group(edges, np.array([False, False, False, False, True]))
     assert bounds == [(0, 2), (3, 6)]
     assert word.tolist() == [0, 0, 0, 1, 1]
 

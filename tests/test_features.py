@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from qa_compare.decoding import decode
 from qa_compare.errors import UserError
 from qa_compare.examples import Answer, Example
-from qa_compare.features import MAX_QUESTION_TOKENS, encode, labels, pad, question_limit, widen, window_length
+from qa_compare.features import MAX_QUESTION_TOKENS, encode, labels, pad, question_limit, window_length
 from tests import tiny
 from tests.cases import cases
 
@@ -141,11 +141,6 @@ def test_every_answer_is_the_passage_between_its_offsets(passage):
         assert passage[candidate.start : candidate.end] == candidate.text
         assert candidate.text
     assert 0 <= sum(candidate.confidence for candidate in prediction.candidates) <= 1 + 1e-6
-
-
-def test_a_span_ends_behind_the_accents_of_its_last_letter():
-    assert widen("cafe\u0301 au", 4) == 5
-    assert widen("cafe au", 4) == 4
 
 
 def labelled(passage: str, text: str, **options: int) -> list[str | None]:

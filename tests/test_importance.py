@@ -8,19 +8,21 @@ import numpy as np
 import pytest
 import torch
 
-from qa_compare.decoding import decode
+from qa_compare.decoding import decode, layout
 from qa_compare.features import pad
 from qa_compare.importance import gradient_times_input, log_confidence
 from qa_compare.modeling import QAPeftModel, merge, own_head
 from tests import tiny
-from tests.test_decoding import PASSAGE, encoded_of
+from tests.test_decoding import encoded_of
 from tests.test_modeling import ia3, lora, prefix, prompt
 
 pytestmark = pytest.mark.slow
 
+PASSAGE = "the river 1637 rises in the north and flows to sea 42"  # the numbers are several tokens each
 ENCODED = encoded_of(PASSAGE)
+TABLE = layout(ENCODED)
 [WINDOW] = ENCODED.windows
-SPAN = (3, 5)
+ANSWER = (PASSAGE.index("1637"), PASSAGE.index(" in "))
 TEMPERATURE = 1.7
 
 
@@ -68,14 +70,14 @@ def scaled(model: torch.nn.Module, token: int, factor: float) -> float:
 
     handle = model.get_input_embeddings().register_forward_hook(scale)
     try:
-        return float(log_confidence(*logits(model), SPAN, TEMPERATURE))
+        return float(log_confidence(*logits(model), TABLE, ANSWER, TEMPERATURE))
     finally:
         handle.remove()
 
 
 def test_it_equals_a_finite_difference(model):
     model = model.double()
-    found = gradient_times_input(model, WINDOW, SPAN, TEMPERATURE)
+    found = gradient_times_input(model, WINDOW, TABLE, ANSWER, TEMPERATURE)
     step = 1e-5
     expected = [
         (scaled(model, token, 1 + step) - scaled(model, token, 1 - step)) / (2 * step)
@@ -89,9 +91,7 @@ def test_what_is_differentiated_is_the_logarithm_of_the_confidence():
     output = tiny.model()(**pad([WINDOW], 0))
     rows = output.start_logits.detach().numpy(), output.end_logits.detach().numpy()
     for candidate in decode(ENCODED, *rows, temperature=TEMPERATURE, top=20).candidates:
-        first = int(np.flatnonzero(ENCODED.offsets[:, 0] == candidate.start)[0])
-        last = int(np.flatnonzero(ENCODED.offsets[:, 1] == candidate.end)[0])
-        found = log_confidence(*logits(tiny.model()), (first, last), TEMPERATURE)
+        found = log_confidence(*logits(tiny.model()), TABLE, (candidate.start, candidate.end), TEMPERATURE)
         assert float(found) == pytest.approx(np.log(candidate.confidence), abs=1e-4)
 
 
@@ -99,7 +99,7 @@ def test_a_word_without_an_embedding_counts_for_nothing():
     model = plain()
     river = tiny.vocabulary()["river"]
     model.get_input_embeddings().weight[river] = 0
-    found = gradient_times_input(model, WINDOW, SPAN)
+    found = gradient_times_input(model, WINDOW, TABLE, ANSWER)
     at = WINDOW.input_ids == river
     assert at.any()
     assert (found[at] == 0).all()
@@ -119,17 +119,17 @@ def test_the_sum_with_position_and_segment_would_count_for_nothing_since_it_is_n
         output = model(**pad([WINDOW], 0))
         handle.remove()
         inside = slice(WINDOW.passage_start, WINDOW.passage_start + WINDOW.passage_tokens)
-        value = log_confidence(output.start_logits[0, inside], output.end_logits[0, inside], SPAN)
+        value = log_confidence(output.start_logits[0, inside], output.end_logits[0, inside], TABLE, ANSWER)
         [gradient] = torch.autograd.grad(value, summed[0])
     assert float((gradient * summed[0].detach()).sum(dim=-1).abs().max()) < 1e-6
-    assert np.abs(gradient_times_input(model, WINDOW, SPAN)).max() > 0.01
+    assert np.abs(gradient_times_input(model, WINDOW, TABLE, ANSWER)).max() > 0.01
 
 
 @pytest.mark.parametrize("trainable", [False, True])
 def test_shared_weights_stay_without_gradients_and_the_model_as_it_was(model, trainable):
     model.requires_grad_(trainable)
     before = logits(model)
-    gradient_times_input(model, WINDOW, SPAN)
+    gradient_times_input(model, WINDOW, TABLE, ANSWER)
     assert all(parameter.grad is None for parameter in model.parameters())
     assert all(parameter.requires_grad is trainable for parameter in model.parameters())
     assert not any(module._forward_hooks for module in model.modules())
@@ -137,16 +137,16 @@ def test_shared_weights_stay_without_gradients_and_the_model_as_it_was(model, tr
 
 
 def test_it_can_be_asked_for_where_gradients_are_switched_off(model):
-    expected = gradient_times_input(model, WINDOW, SPAN)
+    expected = gradient_times_input(model, WINDOW, TABLE, ANSWER)
     with torch.no_grad():
-        np.testing.assert_array_equal(gradient_times_input(model, WINDOW, SPAN), expected)
+        np.testing.assert_array_equal(gradient_times_input(model, WINDOW, TABLE, ANSWER), expected)
     with torch.autocast("cpu", torch.bfloat16):
-        np.testing.assert_array_equal(gradient_times_input(model, WINDOW, SPAN), expected)
+        np.testing.assert_array_equal(gradient_times_input(model, WINDOW, TABLE, ANSWER), expected)
 
 
 def test_other_threads_may_use_the_model_meanwhile():
     model = adapted(prompt)
-    expected, answer = gradient_times_input(model, WINDOW, SPAN), logits(model)
+    expected, answer = gradient_times_input(model, WINDOW, TABLE, ANSWER), logits(model)
     wrong: list[str] = []
 
     def ask() -> None:
@@ -160,7 +160,7 @@ def test_other_threads_may_use_the_model_meanwhile():
     threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
         thread.start()
-    found = [gradient_times_input(model, WINDOW, SPAN) for _ in range(8)]
+    found = [gradient_times_input(model, WINDOW, TABLE, ANSWER) for _ in range(8)]
     for thread in threads:
         thread.join()
     assert wrong == []

@@ -47,7 +47,7 @@ def calibration(model: nn.Module, encoded: Sequence[Encoded], pad_token_id: int)
     scores, right = [], []
     for one, pairs in zip(encoded, logits(model, encoded, pad_token_id), strict=True):
         starts, ends = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        scores.append(span_scores(one, starts, ends))
+        scores.append(span_scores(one, starts, ends).scores)
         answer = decode(one, starts, ends, top=1).answer
         right.append(exact_match(answer, gold_texts(one.example)))
     if len(right) < _FEWEST or len(set(right)) < 2:
