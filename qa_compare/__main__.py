@@ -149,6 +149,7 @@ def _add_results(evaluate: argparse.ArgumentParser) -> None:
     add("--predictions", type=Path, metavar="OUT.parquet", help="also write a row a question: its answer and scores")
     add("--model", type=Path, metavar="DIR", help="the model of a variant whose weights are not shipped (train.full)")
     add("--save", action="store_true", help="write both into the variant's folder, and its model card anew")
+    add("--from-predictions", action="store_true", help="score the answers that --save left anew, without any model")
     scorer = evaluate.add_mutually_exclusive_group()
     scorer.add_argument(
         "--bertscore-model",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from qa_compare.error_kinds import KINDS
 from qa_compare.errors import UserError, quoted
 from qa_compare.examples import Example
+from qa_compare.scoring import Counts, has_gold
 from qa_compare.slices import SLICE_KINDS, slice_of
 
 Floats = NDArray[np.float64]
@@ -30,7 +31,9 @@ class Column:
     """One variant's answers to N questions, in the table's order.
 
     `start` is the answer's first character in the passage, -1 where there is none or it is not known. `confidence` is
-    0 to 1, NaN where it is not known; `exact_match` is 0 or 1, `f1` 0 to 1; `kind` counts in `KINDS`. All (N,).
+    0 to 1, NaN where it is not known; `exact_match` is 0 or 1, `f1` 0 to 1, both NaN without a gold answer; `kind`
+    counts in `KINDS`. `null` is the null score minus the answer's (logits), NaN where there is no answer; None where
+    null scores are not known. All (N,).
     """
 
     name: str
@@ -41,6 +44,7 @@ class Column:
     exact_match: Floats
     f1: Floats
     kind: NDArray[np.int8]
+    null: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +101,16 @@ class Table:
         return np.stack([column.f1 for column in self.columns])
 
     @cached_property
+    def counts(self) -> Counts:
+        """How many of the questions are scored, and what the others are."""
+        return Counts.of(self.examples)
+
+    @cached_property
     def outcome(self) -> NDArray[np.int64]:
         """(N,): the right columns as bits, the first column the highest; -1 where there is no gold answer."""
         right = np.stack([column.exact_match > 0.5 for column in self.columns])
         bits = 1 << np.arange(len(self.columns))[::-1]
-        marked = np.array([bool(example.answers) for example in self.examples])
-        return np.where(marked, bits @ right, -1)
+        return np.where(has_gold(self.examples), bits @ right, -1)
 
     @cached_property
     def slices(self) -> dict[str, NDArray[np.str_]]:

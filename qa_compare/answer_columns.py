@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +40,11 @@ def computed(variant: Variant, examples: Sequence[Example], predictions: Sequenc
     """The engine's answers, one a question in the same order."""
     answers = {one.id: found.answer for one, found in zip(examples, predictions, strict=True)}
     starts = [one.candidates[0].start if one.candidates else -1 for one in predictions]
-    return _column(
+    nulls = [one.no_answer_score - one.candidates[0].score if one.candidates else np.nan for one in predictions]
+    column = _column(
         variant.name, variant.label, examples, answers, starts, np.array([one.confidence for one in predictions])
     )
+    return replace(column, null=np.array(nulls))
 
 
 def from_file(path: Path, examples: Sequence[Example]) -> Column:

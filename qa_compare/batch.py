@@ -12,8 +12,6 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from qa_compare import answer_columns
 from qa_compare.analysis import Column, Table
 from qa_compare.answering import Pace, Progress, advance, keep
@@ -24,8 +22,9 @@ from qa_compare.inspection import MAX_COLUMNS
 from qa_compare.predictions import Prediction
 from qa_compare.readers import Problem
 from qa_compare.records import Estimate
-from qa_compare.scoring import normalize_answer
+from qa_compare.scoring import Counts, Squad2, has_gold, normalize_answer, squad2, units
 from qa_compare.service import Service
+from qa_compare.statistics import Units
 from qa_compare.uploads import check_upload
 from qa_compare.variants import Variant
 
@@ -50,7 +49,7 @@ class Checked:
 class Scores:
     """One variant on the questions that have gold answers, in percent; None where no question has one.
 
-    `confidence` is the mean over all questions, in percent.
+    `confidence` is the mean over all questions, in percent; `squad2` is there where some are marked as unanswerable.
     """
 
     variant: str
@@ -58,6 +57,7 @@ class Scores:
     exact_match: Estimate | None
     f1: Estimate | None
     confidence: float
+    squad2: Squad2 | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,19 +82,28 @@ class Result:
         return self.done < self.asked
 
     @cached_property
-    def gold(self) -> int:
-        """How many of the answered questions have a gold answer."""
-        return sum(bool(example.answers) for example in self.table.examples)
+    def counts(self) -> Counts:
+        """How many of the answered questions are scored, and what the others are."""
+        return Counts.of(self.table.examples)
+
+    @cached_property
+    def units(self) -> Units:
+        """What the intervals resample."""
+        return units(self.table.examples)
 
     @cached_property
     def scores(self) -> tuple[Scores, ...]:
-        """A row for each variant, with 95 % bootstrap intervals over questions."""
+        """A row for each variant, with 95 % bootstrap intervals over `units`."""
         return tuple(self._scores(column) for column in self.table.columns)
 
     def _scores(self, column: Column) -> Scores:
-        marked = np.array([bool(example.answers) for example in self.table.examples])
-        exact, f1 = (Estimate.of(values[marked]) if self.gold else None for values in (column.exact_match, column.f1))
-        return Scores(column.name, column.label, exact, f1, 100 * float(column.confidence.mean()))
+        scored, examples = has_gold(self.table.examples), self.table.examples
+        exact, f1 = (
+            Estimate.of(values[scored], self.units) if scored.any() else None
+            for values in (column.exact_match, column.f1)
+        )
+        confidence = 100 * float(column.confidence.mean())
+        return Scores(column.name, column.label, exact, f1, confidence, squad2(column.answers, examples, column.null))
 
     @cached_property
     def agreeing(self) -> int:

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from qa_compare.backbones import Backbone
 from qa_compare.examples import SQUAD_VALIDATION
 from qa_compare.files import read_json, write_text
+from qa_compare.records import Dataset, Estimate
 from qa_compare.runs import METRICS, RUN
+from qa_compare.scoring import Squad2
+from qa_compare.structure import structured
 from qa_compare.variants import ADAPTER_FILE, BEFORE_PASSAGE, END_OF_TABLE, HEAD_FILE, NO_POSITIONS, VARIANT_FILE
 
 if TYPE_CHECKING:
@@ -148,11 +151,26 @@ def _results(metrics: dict[str, Any]) -> str:
             value = metrics[key]
             interval = f"{value['low']:.1f} to {value['high']:.1f}" if "low" in value else "–"
             lines.append(f"| {label} | {value['value']:.1f} | {interval} |")
+    lines += [f"\n{sentence}" for sentence in structured(Dataset, dataset, "dataset").sentences]
+    if "low" in metrics["f1"]:
+        lines.append(f"\n95 % intervals over {structured(Estimate, metrics['f1'], 'f1').over}.")
+    if found := metrics.get("squad2"):
+        lines.append(f"\n{_squad2(structured(Squad2, found, 'squad2'))}")
     if "encoder" in metrics.get("bertscore", {}):
         lines.append(f"\nBERTScore by {metrics['bertscore']['encoder']}. Other encoders give other scores.")
     if "calibration" in metrics:
         lines.append(f"\n{_calibration(metrics['calibration'])}")
     return "\n".join(lines)
+
+
+def _squad2(found: Squad2) -> str:
+    parts = [
+        ("questions with an answer", found.has_ans_exact, found.has_ans_f1, found.has_ans_total),
+        ("unanswerable questions", found.no_ans_exact, found.no_ans_f1, found.no_ans_total),
+        ("all", found.exact, found.f1, found.total),
+    ]
+    rows = [f"| {name} | {exact:.1f} | {f1:.1f} | {count:,} |" for name, exact, f1, count in parts if exact is not None]
+    return "\n".join(["| SQuAD 2's metric | exact | F1 | questions |", "|---|---|---|---|", *rows])
 
 
 def _calibration(found: dict[str, Any]) -> str:

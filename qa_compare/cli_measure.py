@@ -10,17 +10,29 @@ from typing import TYPE_CHECKING
 
 from qa_compare.cards import CARD, write_card
 from qa_compare.cli import adapters_folder, check_output, open_engine, progress_bar
-from qa_compare.errors import UserError
+from qa_compare.errors import UserError, quoted
 from qa_compare.examples import Example, fingerprint
 from qa_compare.readers import read_examples
-from qa_compare.runs import METRICS, PREDICTIONS, read_run, write_metrics, write_predictions
+from qa_compare.records import intervals
+from qa_compare.runs import (
+    METRICS,
+    PREDICTIONS,
+    read_metrics,
+    read_predictions,
+    read_run,
+    write_metrics,
+    write_predictions,
+)
 
 if TYPE_CHECKING:
+    from qa_compare.backbones import Backbone
     from qa_compare.bertscore import BertScorer
     from qa_compare.engine import Engine
     from qa_compare.evaluation import Evaluation
     from qa_compare.records import Estimate
     from qa_compare.resumable import Pass
+    from qa_compare.scoring import Squad2
+    from qa_compare.variants import Variant
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
@@ -36,12 +48,15 @@ def evaluate(arguments: argparse.Namespace) -> None:
     examples = read_examples(arguments.file)
     if not any(example.answers for example in examples):
         raise UserError(f"{arguments.file}: no question has a gold answer to measure against")
+    if arguments.from_predictions:
+        _again(arguments, examples)
+        return
     together = team()
     engine = open_engine(arguments, together.device)
     engine.precision = together.gather([engine.precision])[0]  # "auto" is measured, and must not come out two ways
     if arguments.model:
         engine.bring(arguments.variant, arguments.model)
-    folder = _folder(arguments, engine)
+    folder = _folder(arguments, engine.variant(arguments.variant), engine.backbone)
     scorer = _scorer(arguments)
     partial = _runs(arguments) / "evaluate" / key(engine, arguments.variant, fingerprint(examples))
     work = Work(engine, examples, arguments.variant, partial, together)
@@ -49,19 +64,43 @@ def evaluate(arguments: argparse.Namespace) -> None:
         result = work.run(progress)
     if together.main:
         evaluation = _scored(arguments, engine, examples, result, scorer)
-        _write(arguments, engine, evaluation, folder)
+        _write(arguments, engine.source, evaluation, folder)
         print(_summary(evaluation))
     together.leave()
     work.forget()
 
 
-def _folder(arguments: argparse.Namespace, engine: Engine) -> Path | None:
+def _again(arguments: argparse.Namespace, examples: list[Example]) -> None:
+    """The scores of the answers that lie in the variant's folder, computed anew without a model."""
+    from qa_compare.backbones import get
+    from qa_compare.evaluation import again
+    from qa_compare.variants import discover
+
+    for option in ("model", "bertscore_model"):
+        if getattr(arguments, option):
+            name = f"--{option.replace('_', '-')}"
+            raise UserError(f"{name} has no meaning with --from-predictions, which runs no model")
+    backbone = get(arguments.backbone)
+    variants = {one.name: one for one in discover(backbone, adapters_folder(arguments))}
+    if arguments.variant not in variants:
+        raise UserError(f"unknown variant {quoted(arguments.variant)}: there are {', '.join(variants)}")
+    variant = variants[arguments.variant]
+    table = read_predictions(variant.folder) if variant.folder else None
+    metrics = read_metrics(variant.folder) if variant.folder else None
+    if table is None or metrics is None:
+        raise UserError(f"{variant.name} of {backbone.name} has no saved answers: evaluate it with --save first")
+    folder = _folder(arguments, variant, backbone.name)
+    evaluation = again(examples, table, metrics)
+    _write(arguments, backbone, evaluation, folder)
+    print(_summary(evaluation))
+
+
+def _folder(arguments: argparse.Namespace, variant: Variant, backbone: str) -> Path | None:
     """The variant's folder where it is to be written to. Raises UserError where that, or its card, cannot be done."""
-    variant = engine.variant(arguments.variant)
     if not arguments.save:
         return None
     if variant.folder is None:
-        raise UserError(f"--save: {variant.name} of {engine.backbone} has no folder; use --output and --predictions")
+        raise UserError(f"--save: {variant.name} of {backbone} has no folder; use --output and --predictions")
     for name in (PREDICTIONS, METRICS, CARD):
         check_output("--save", variant.folder / name)
     read_run(variant.folder)  # the card is made from it: a damaged one is told before the work, not after it
@@ -99,8 +138,7 @@ def _scored(
         )
 
 
-def _write(arguments: argparse.Namespace, engine: Engine, evaluation: Evaluation, folder: Path | None) -> None:
-
+def _write(arguments: argparse.Namespace, backbone: Backbone, evaluation: Evaluation, folder: Path | None) -> None:
     tables, metrics = [arguments.predictions], [arguments.output]
     if folder:
         tables.append(folder / PREDICTIONS)
@@ -110,7 +148,7 @@ def _write(arguments: argparse.Namespace, engine: Engine, evaluation: Evaluation
     for path in filter(None, metrics):
         write_metrics(path, evaluation.metrics)
     if folder:
-        write_card(folder, engine.source)
+        write_card(folder, backbone)
 
 
 def _summary(evaluation: Evaluation) -> str:
@@ -127,7 +165,30 @@ def _summary(evaluation: Evaluation) -> str:
         f"calibration error  {calibration.after.overall:>6.2f}  at temperature {calibration.temperature:.2f}"
         f" ({calibration.before.overall:.2f} at 1)"
     )
+    if metrics.squad2:
+        lines += _squad2(metrics.squad2)
+    lines += ["", *metrics.dataset.sentences, *intervals([("", metrics.f1)])]
     return "\n".join(lines)
+
+
+def _squad2(found: Squad2) -> list[str]:
+    def line(name: str, exact: float | None, f1: float | None, more: str) -> str:
+        return f"{name:<19}" + ("  –" if exact is None or f1 is None else f"{exact:>6.2f}  {f1:>6.2f}  {more}")
+
+    lines = [
+        "",
+        f"{'SQuAD 2':<19} exact      F1",
+        line("with an answer", found.has_ans_exact, found.has_ans_f1, f"{found.has_ans_total:,} questions (HasAns)"),
+        line("unanswerable", found.no_ans_exact, found.no_ans_f1, f"{found.no_ans_total:,} questions (NoAns)"),
+        line("all of them", found.exact, found.f1, f"{found.total:,} questions, each answered"),
+    ]
+    if found.best_exact is not None and found.best_f1 is not None:
+        where = ", ".join(
+            "all declined" if threshold is None else f"declined above {threshold:z.2f}"
+            for threshold in (found.best_exact_threshold, found.best_f1_threshold)
+        )
+        lines.append(line("at best", found.best_exact, found.best_f1, f"{where}: null score − best span's, in logits"))
+    return lines
 
 
 def _estimate(found: Estimate) -> str:
@@ -171,7 +232,8 @@ def paired(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps([pair.as_dict() for pair in found], indent=2, ensure_ascii=True))
         return
-    print("\n\n".join("\n".join(pair.sentences) for pair in found))
+    basis = dict.fromkeys(pair.basis for pair in found)
+    print("\n\n".join(["\n".join(pair.sentences) for pair in found] + ["\n".join(basis)]))
 
 
 def results(arguments: argparse.Namespace) -> bool:

@@ -126,13 +126,14 @@ def _measured(variant: Variant, folder: Path, reader: Reader) -> Measured | None
 def pairs(found: Overview) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
     """Every two of the comparable variants that left predictions, and a sentence for each damaged file.
 
-    A pair of 10,000 questions takes about a second the first time, and none until its files are written anew.
+    A pair of 10,000 questions takes some hundredths of a second the first time, and none until its files are written
+    anew.
     """
     reader = Reader(found.adapters)
     stamps = [_stamp(one) for one, _ in found.comparable if (one.folder / PREDICTIONS).exists()]
     readable = [stamp for stamp in stamps if reader.read(_predictions, stamp)]
     made = [pair for earlier, later in combinations(readable, 2) if (pair := _pair(earlier, later))]
-    return tuple(made), tuple(reader.problems)
+    return tuple(paired.corrected(made)), tuple(reader.problems)
 
 
 def _stamp(one: Measured) -> _Stamp:
@@ -147,8 +148,9 @@ def _predictions(stamp: _Stamp) -> PredictionTable | None:
 
 @lru_cache(maxsize=128)
 def _pair(earlier: _Stamp, later: _Stamp) -> Pair | None:
-    tables = [_predictions(earlier), _predictions(later)]
+    first, second = _predictions(earlier), _predictions(later)
+    if first is None or second is None or first.fingerprint != second.fingerprint:
+        return None
     # two folders may bear one label
-    labels = [one[0] if earlier[0] != later[0] else f"{one[0]} ({one[1].name})" for one in (earlier, later)]
-    made = paired.pairs({label: table for label, table in zip(labels, tables, strict=True) if table})
-    return made[0] if made else None
+    a, b = (one[0] if earlier[0] != later[0] else f"{one[0]} ({one[1].name})" for one in (later, earlier))
+    return paired.pair(a, b, second, first)

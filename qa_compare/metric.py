@@ -18,7 +18,8 @@ Args:
     predictions: [{"id": question id, "prediction_text": answer}, ...]
     references: [{"id": question id, "answers": {"text": [gold, ...], "answer_start": [characters, ...]}}, ...]
 Returns:
-    {"exact_match": percent, "f1": percent}
+    {"exact_match": percent, "f1": percent, "scored": references with a gold answer, "left_out": references without}
+    The scores are means over the references that have a gold answer.
 """
 _CITATION = """@inproceedings{rajpurkar-etal-2016-squad,
     title = {{SQuAD}: 100,000+ Questions for Machine Comprehension of Text},
@@ -29,7 +30,11 @@ _CITATION = """@inproceedings{rajpurkar-etal-2016-squad,
 
 
 class SquadMetric(evaluate.Metric):
-    """Takes and returns what `evaluate.load("squad")` does; pairs by id, and a missing prediction scores 0."""
+    """Takes what `evaluate.load("squad")` does, and returns the same two scores, and how many references they are over.
+
+    It pairs by id, and a missing prediction scores 0. A reference without a gold answer is left out, where the original
+    fails on it. Raises ValueError where none has one.
+    """
 
     def _info(self) -> evaluate.MetricInfo:
         text = datasets.Value("string")
@@ -50,9 +55,13 @@ class SquadMetric(evaluate.Metric):
     ) -> dict[str, float]:
         answers = {prediction["id"]: prediction["prediction_text"] for prediction in predictions}
         exact = best = 0.0
-        for reference in references:
+        scored = [reference for reference in references if reference["answers"]["text"]]
+        if not scored:
+            raise ValueError("no reference has a gold answer")
+        for reference in scored:
             if reference["id"] in answers:
                 golds = reference["answers"]["text"]
                 exact += exact_match(answers[reference["id"]], golds)
                 best += f1(answers[reference["id"]], golds)
-        return {"exact_match": 100 * exact / len(references), "f1": 100 * best / len(references)}
+        means = {"exact_match": 100 * exact / len(scored), "f1": 100 * best / len(scored)}
+        return {**means, "scored": len(scored), "left_out": len(references) - len(scored)}

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qa_compare.measurements import Measured, Overview
 from qa_compare.records import BertScore, Dataset, Estimate, Metrics
 from qa_compare.results import REFERENCE_SCORER, REFERENCES
+from qa_compare.scoring import Squad2
 from qa_compare.tables import NOTHING, Row, Table, csv_text
 
 _SCORES = ("exact_match", "f1", "bertscore")
 _CSV = (
     "backbone", "variant", "label", *(f"{name}{end}" for name in _SCORES for end in ("", "_low", "_high")),
-    "bertscore_hash", "trained_parameters", "total_parameters", "weight_bytes", "training_seconds",
-    "questions_per_second", "precision", "dataset", "fingerprint", "questions", "what_differs",
+    "intervals_over", "units", "bertscore_hash", "trained_parameters", "total_parameters", "weight_bytes",
+    "training_seconds", "questions_per_second", "precision", "dataset", "fingerprint", "questions", "scored",
+    "what_differs",
 )  # fmt: skip
 
 
@@ -107,7 +110,7 @@ def scores_csv(found: Overview) -> str:
     for other in REFERENCES:
         numbers = (other.exact_match, None, None, other.f1, None, None, other.bertscore, None, None)
         scorer = REFERENCE_SCORER if other.bertscore else None
-        rows.append((None, None, other.label, *numbers, scorer, *(None,) * 9, other.differs))
+        rows.append((None, None, other.label, *numbers, None, None, scorer, *(None,) * 10, other.differs))
     return csv_text([_CSV, *rows])
 
 
@@ -117,12 +120,46 @@ def _csv_row(backbone: str, one: Measured) -> tuple[object, ...]:
     numbers = [number for one in estimates for number in ((one.value, one.low, one.high) if one else (None,) * 3)]
     scorer = estimates[2].hash if isinstance(estimates[2], BertScore) else None
     trained = (run.trainable_parameters, run.total_parameters) if run else (None, None)
-    end: tuple[object, ...] = (None,) * 5
+    end: tuple[object, ...] = (None,) * 6
+    over: tuple[object, ...] = (None,) * 2
     if found:
-        data = found.dataset
-        end = (found.questions_per_second, found.precision, data.name, data.fingerprint, data.questions)
+        data, over = found.dataset, (found.f1.resampled, found.f1.units)
+        end = (found.questions_per_second, found.precision, data.name, data.fingerprint, data.questions, data.scored)
     seconds = run.seconds if run else None
-    return (backbone, one.name, one.label, *numbers, scorer, *trained, one.weight_bytes, seconds, *end, None)
+    return (backbone, one.name, one.label, *numbers, *over, scorer, *trained, one.weight_bytes, seconds, *end, None)
+
+
+def squad2(found: Sequence[tuple[str, str, Squad2]]) -> Table:
+    """SQuAD 2's metric: a row for each label and variant, exact match and F1 in each cell."""
+    columns = ("Variant", "HasAns", "NoAns", "Total", "Best exact", "Best F1")
+    return Table(columns, tuple(Row((label, *_squad2(one)), name) for label, name, one in found))
+
+
+SQUAD2_NOTE = (
+    "SQuAD 2's metric, exact match / F1 in percent: questions with an answer (HasAns), unanswerable ones (NoAns), all. "
+    "Every question was answered. Best: had each been declined whose null score exceeds its best span's by more than "
+    "the threshold, in logits."
+)
+
+
+def _squad2(one: Squad2) -> tuple[str, ...]:
+    def both(exact: float | None, f1: float | None) -> str:
+        return NOTHING if exact is None or f1 is None else f"{exact:.1f} / {f1:.1f}"
+
+    return (
+        both(one.has_ans_exact, one.has_ans_f1),
+        both(one.no_ans_exact, one.no_ans_f1),
+        both(one.exact, one.f1),
+        best(one.best_exact, one.best_exact_threshold),
+        best(one.best_f1, one.best_f1_threshold),
+    )
+
+
+def best(score: float | None, threshold: float | None) -> str:
+    """SQuAD 2's best score with its threshold: 61.2 above 1.25; a dash where null scores are not known."""
+    if score is None:
+        return NOTHING
+    return f"{score:.1f} ({'all declined' if threshold is None else f'above {threshold:z.2f}'})"
 
 
 def calibration(found: Overview) -> Table:

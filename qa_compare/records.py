@@ -2,45 +2,113 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qa_compare.examples import SQUAD_VALIDATION
+from qa_compare.scoring import Counts, Squad2
 from qa_compare.slices import SliceScores
-from qa_compare.statistics import bootstrap
+from qa_compare.statistics import FEWEST_UNITS, Units, bootstrap, choose
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What was measured on. `fingerprint` is `examples.fingerprint`'s."""
+    """What was measured on. `fingerprint` is `examples.fingerprint`'s; the counts are those of `scoring.Counts`, and
+    `scored` is None in files from before it was recorded."""
 
     name: str
     fingerprint: str
     questions: int
+    scored: int | None = None
+    unanswerable: int = 0
+    wordless: int = 0
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What to say of the questions wherever a score stands."""
+        if self.scored is not None:
+            return Counts(self.questions, self.scored, self.unanswerable, self.wordless).sentences
+        if self.fingerprint == SQUAD_VALIDATION:  # each of its questions has gold answers
+            return ()
+        return ("Measured by an earlier version, which counted a question without a gold answer as wrong.",)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """An interval in percent."""
+
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean over questions in percent, with its 95 % bootstrap interval."""
+    """A mean over questions in percent, with its 95 % bootstrap interval.
+
+    `resampled` names what was resampled as a whole for it: "articles", "passages" or "questions", `units` of them
+    (None in files from before that was recorded). `by_question` is the interval that takes every question by itself,
+    which is too narrow where questions share an article; None where that is the interval itself.
+    """
 
     value: float
     low: float
     high: float
+    resampled: str = field(default="questions", kw_only=True)
+    units: int | None = field(default=None, kw_only=True)
+    by_question: Bounds | None = field(default=None, kw_only=True)
 
     @classmethod
-    def of(cls, scores: Floats) -> Estimate:
+    def of(cls, scores: Floats, units: Units) -> Estimate:
         """From one score a question, 0 to 1, shape (N,): always the same resamples. Raises ValueError for none."""
-        found = bootstrap(scores)
-        return Estimate(100 * found.value, 100 * found.low, 100 * found.high)
+        found, alone = bootstrap(scores, units), None
+        if units.kind != "questions":
+            each = bootstrap(scores)
+            alone = Bounds(100 * each.low, 100 * each.high)
+        return Estimate(
+            100 * found.value,
+            100 * found.low,
+            100 * found.high,
+            resampled=units.kind,
+            units=units.count if units.known else None,
+            by_question=alone,
+        )
+
+    @property
+    def over(self) -> str:
+        """What the interval is over, to stand behind "95 % interval over": such as "48 articles"."""
+        return over(self.resampled, self.units)
 
     def __str__(self) -> str:
         """Such as 61.2 [60.2, 62.1]."""
         return f"{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]"
+
+
+def over(resampled: str, units: int | None) -> str:
+    """Such as "48 articles", with a warning where questions were resampled that may resemble each other."""
+    if units is None:
+        return f"{resampled}, each taken by itself"
+    words = f"{units:,} {resampled if units != 1 else resampled.removesuffix('s')}"
+    if resampled != "questions":
+        return words
+    return f"{words} of fewer than {FEWEST_UNITS} passages (too few for an interval to say much)"
+
+
+def intervals(found: Sequence[tuple[str, Estimate]]) -> list[str]:
+    """What the 95 % intervals of these rows, each with its label, are over: a sentence, or one for each kind."""
+    labels: dict[str, list[str]] = {}
+    for label, one in found:
+        labels.setdefault(one.over, []).append(label)
+    if len(labels) == 1:
+        return [f"95 % intervals over {over}." for over in labels]
+    return [f"95 % intervals over {over}: {', '.join(some)}." for over, some in labels.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +152,9 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """`metrics.json`: one variant on one data set, in percent. `weights` has the SHA-256 of the files it was measured
-    on, by `folder/file`; None in those from before that was recorded."""
+    """`metrics.json`: one variant on one data set, in percent, over its questions with gold answers. `weights` has the
+    SHA-256 of the files it was measured on, by `folder/file`; None in those from before that was recorded. `squad2` is
+    there where the data set marks unanswerable questions."""
 
     dataset: Dataset
     exact_match: Estimate
@@ -96,6 +165,7 @@ class Metrics:
     precision: str
     bertscore: BertScore | None = None
     weights: dict[str, str] | None = None
+    squad2: Squad2 | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +173,10 @@ class PredictionTable:
     """`predictions.parquet`: columns of N questions, N >= 1. No text of the data set is in it.
 
     `start` and `end` count characters of the passage and are -1 where there is no answer, whose `score` (logits) is
-    NaN. `confidence`, `exact_match`, `f1` and `bertscore` are 0 to 1; `windows` counts the passage's windows.
+    NaN. `confidence`, `exact_match`, `f1` and `bertscore` are 0 to 1, the last three NaN where the question has no gold
+    answer; `windows` counts the passage's windows. `article` and `passage` number the question's, in the order of the
+    data set (-1: it has no title), so that they can be resampled without it; None in files from before they were
+    recorded. `null` is the null score (logits), kept where the data set marks unanswerable questions.
     """
 
     fingerprint: str
@@ -117,6 +190,20 @@ class PredictionTable:
     windows: Ints
     bertscore: Floats | None = None
     bertscore_hash: str | None = None
+    article: Ints | None = None
+    passage: Ints | None = None
+    null: Floats | None = None
+
+    @property
+    def scored(self) -> Bools:
+        """Which questions have a gold answer, shape (N,)."""
+        return ~np.isnan(self.f1)
+
+    @property
+    def units(self) -> Units:
+        """What to resample of the scored questions, in the table's order."""
+        article, passage = (None if one is None else one[self.scored] for one in (self.article, self.passage))
+        return choose(article, passage, int(self.scored.sum()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from qa_compare.examples import SQUAD_VALIDATION
 from qa_compare.experiments import ABLATION, SAMPLE_EFFICIENCY, Experiment, Result, read_experiment
 from qa_compare.files import read_bytes, write_text
 from qa_compare.paired import pairs
-from qa_compare.records import Metrics
+from qa_compare.records import Metrics, intervals, over
 from qa_compare.runs import METRICS, PREDICTIONS, read_metrics, read_predictions, read_run
 from qa_compare.statistics import PairedDifference
 from qa_compare.tables import NOTHING
@@ -116,7 +116,9 @@ def tables(found: Sequence[Row]) -> str:
         trained = NOTHING if row.trained is None else f"{row.trained:,}"
         exact, f1 = str(row.metrics.exact_match), str(row.metrics.f1)
         lines.append(_line(f"`{row.backbone}`", row.label, exact, f1, *meaning, trained))
-    lines += ["", "In percent, with 95 % bootstrap intervals over questions."]
+    named = [(f"`{row.backbone}` {row.label}", row.metrics.f1) for row in found]
+    lines += ["", f"In percent, with {' '.join(intervals(named))}"]
+    lines += list(dict.fromkeys(sentence for row in found for sentence in row.metrics.dataset.sentences))
     lines += [f"{title}: {text} (`{one}`)." for title, (one, text) in zip(titles, scorers.items(), strict=True)]
     lines += [
         f"`{row.backbone}`, {row.label}: measured on other weights than it has now." for row in found if row.stale
@@ -131,6 +133,7 @@ def differences(adapters: Path, fingerprint: str = SQUAD_VALIDATION) -> str:
         UserError: a damaged `predictions.parquet`.
     """
     lines = [_line("backbone", "variant", "F1 − base", "exact match − base", "F1 − head only"), "|---|---|--:|--:|--:|"]
+    basis: dict[str, None] = {}
     for backbone, of_backbone in _by_backbone(adapters, PREDICTIONS):
         found = {one.name: read_predictions(one.folder) for one in of_backbone if one.folder}
         answered = {name: table for name, table in found.items() if table and table.fingerprint == fingerprint}
@@ -141,9 +144,12 @@ def differences(adapters: Path, fingerprint: str = SQUAD_VALIDATION) -> str:
             for other, scores in (("base", ("f1", "exact_match")), ("head", ("f1",))):
                 two = {name: answered[name] for name in (other, variant.name) if name in answered}
                 pair = pairs(two)[0] if len(two) > 1 else None
+                if pair:
+                    basis[over(pair.resampled, pair.units)] = None
                 cells += [_signed(getattr(pair, score)) if pair else NOTHING for score in scores]
             lines.append(_line(f"`{backbone}`", variant.label, *cells))
-    return "\n".join(lines) + "\n"
+    lines += ["", *(f"95 % intervals over {one}." for one in basis)]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _signed(found: PairedDifference) -> str:
@@ -174,6 +180,7 @@ def _experiment(backbone: str, found: Experiment, title: str, named: Callable[[R
     lines.append("|---|" + "--:|" * len(labels))
     names = found.steps or dict.fromkeys(name for name, _ in f1)
     lines += [_line(name, *(f1.get((name, method), NOTHING) for method in found.methods)) for name in names]
+    lines += ["", *dict.fromkeys(f"95 % intervals over {row.f1.over}." for row in found.results)]
     return "\n".join(lines) + "\n"
 
 

@@ -34,7 +34,8 @@ _DECIDE_IN_CHECKPOINT = ("config.json", "model.safetensors", "tokenizer.json", "
 @dataclass(frozen=True, slots=True)
 class Answered:
     """The best span of a question: characters of the passage, its score (logits), its confidence (0 to 1) at the
-    variant's temperature and, `uncalibrated`, at 1. `start`, `end` and `score` are None where there is no answer."""
+    variant's temperature and, `uncalibrated`, at 1. `start`, `end` and `score` are None where there is no answer.
+    `null` is the score (logits) of answering nothing, `Prediction.no_answer_score`."""
 
     id: str
     start: int | None
@@ -43,6 +44,7 @@ class Answered:
     confidence: float
     uncalibrated: float
     windows: int
+    null: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +113,15 @@ class Work:
         rows = []
         for one, (starts, ends) in zip(encoded, self.engine.logits(encoded, self.variant), strict=True):
             prediction = decode(one, starts, ends, temperature=temperature, top=1)
+            more = (prediction.windows, prediction.no_answer_score)
             if not prediction.candidates:
-                rows.append(Answered(prediction.id, None, None, None, 0.0, 0.0, prediction.windows))
+                rows.append(Answered(prediction.id, None, None, None, 0.0, 0.0, *more))
                 continue
             [best] = prediction.candidates
             plain = best.confidence
             if temperature != 1:
                 plain = float(np.exp(best.score - log_normaliser(span_scores(one, starts, ends).scores)))
-            rows.append(
-                Answered(prediction.id, best.start, best.end, best.score, best.confidence, plain, prediction.windows)
-            )
+            rows.append(Answered(prediction.id, best.start, best.end, best.score, best.confidence, plain, *more))
         return rows
 
 

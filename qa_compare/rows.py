@@ -38,10 +38,9 @@ def read_row(data: Any, passage: Any, title: Any, *, default_id: str) -> Example
         answers = _columns(answers)
     if not isinstance(answers, list):
         raise BadRow('its "answers" are not a list')
-    if data.get("is_impossible") is True:
-        answers = []
-    golds = tuple(_answer(answer, passage) for answer in answers)
-    return Example(identifier, title, passage, question, golds)
+    unanswerable = data.get("is_impossible") is True
+    golds = () if unanswerable else tuple(_answer(answer, passage) for answer in answers)
+    return Example(identifier, title, passage, question, golds, unanswerable)
 
 
 def _text(value: Any, name: str, limit: int) -> str:

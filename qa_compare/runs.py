@@ -23,6 +23,7 @@ from qa_compare.records import Event, Metrics, PredictionTable, Run
 from qa_compare.structure import structured
 
 METRICS, PREDICTIONS, RUN, LOG = "metrics.json", "predictions.parquet", "run.json", "log.jsonl"
+_LATER = ("article", "passage", "null")  # columns that older files have not
 _ABOUT = b"qa_compare"  # the key of the file's own metadata: which data set, which BERTScore
 
 
@@ -79,8 +80,8 @@ def read_predictions(folder: Path) -> PredictionTable | None:
     try:
         table = parquet.read_table(io.BytesIO(data), page_checksum_verification=True)
         about = json.loads((table.schema.metadata or {})[_ABOUT])
-        columns = table.select(_schema().names).cast(_schema())
-        return _checked(columns, about["fingerprint"], about["bertscore_hash"])
+        schema = _schema([name for name in _LATER if name in table.schema.names])
+        return _checked(table.select(schema.names).cast(schema), about["fingerprint"], about["bertscore_hash"])
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged or no predictions of this project: {reason(error)}") from error
 
@@ -90,20 +91,25 @@ def write_predictions(path: Path, table: PredictionTable) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    answered = table.start >= 0
+    answered, scored = table.start >= 0, table.scored
+    later = [name for name in _LATER if getattr(table, name) is not None]
     columns = {
         "id": pa.array(table.ids, pa.string()),
         **{name: pa.array(getattr(table, name), mask=~answered) for name in ("start", "end", "score")},
-        **{name: pa.array(getattr(table, name)) for name in ("confidence", "exact_match", "f1", "windows")},
-        "bertscore": pa.nulls(len(table.ids), pa.float64()) if table.bertscore is None else pa.array(table.bertscore),
+        **{name: pa.array(getattr(table, name), mask=~scored) for name in ("exact_match", "f1")},
+        **{name: pa.array(getattr(table, name)) for name in ("confidence", "windows", *later)},
+        "bertscore": pa.nulls(len(table.ids), pa.float64())
+        if table.bertscore is None
+        else pa.array(table.bertscore, mask=~scored),
     }
     about = {"fingerprint": table.fingerprint, "bertscore_hash": table.bertscore_hash}
-    schema = _schema().with_metadata({_ABOUT: json.dumps(about)})
+    schema = _schema(later).with_metadata({_ABOUT: json.dumps(about)})
     with atomic(path) as beside:
         parquet.write_table(pa.table(columns, schema=schema), beside, write_page_checksum=True)
 
 
-def _schema() -> Any:
+def _schema(later: Sequence[str]) -> Any:
+    """The columns of the file, those of `_LATER` that are named among them."""
     import pyarrow as pa
 
     filled = {
@@ -117,7 +123,8 @@ def _schema() -> Any:
         "bertscore": pa.float64(),
         "windows": pa.int32(),
     }
-    may_lack = {"start", "end", "score", "bertscore"}
+    filled |= {name: pa.float64() if name == "null" else pa.int32() for name in later}
+    may_lack = {"start", "end", "score", "exact_match", "f1", "bertscore"}
     return pa.schema([pa.field(name, kind, nullable=name in may_lack) for name, kind in filled.items()])
 
 
@@ -132,14 +139,21 @@ def _checked(table: Any, fingerprint: str, bertscore_hash: str | None) -> Predic
         bertscore=None if unscored else table["bertscore"].to_numpy(),
         bertscore_hash=bertscore_hash,
         **{name: table[name].to_numpy() for name in ("score", "confidence", "exact_match", "f1", "windows")},
+        **{name: table[name].to_numpy() for name in _LATER if name in table.schema.names},
     )
+    if not found.scored.any():
+        raise ValueError("no question has a score")
     if not found.ids or len(set(found.ids)) != len(found.ids):
         raise ValueError("an id is missing or stands twice")
     if not ((found.end > found.start) & (found.start >= 0) | (found.start == -1) & (found.end == -1)).all():
         raise ValueError("an answer ends before it begins")
+    if (np.isnan(found.exact_match) == found.scored).any():
+        raise ValueError("a question has one score and lacks the other")
     for name in ("confidence", "exact_match", "f1", "bertscore"):
         values = getattr(found, name)
-        if values is not None and not ((values >= 0) & (values <= 1 + 1e-9)).all():
+        may_lack = name != "confidence"
+        within = None if values is None else (values >= 0) & (values <= 1 + 1e-9) | may_lack & ~found.scored
+        if within is not None and not within.all():
             raise ValueError(f"{name} is not between 0 and 1")
     return found
 

@@ -210,7 +210,8 @@ def test_scores_count_the_questions_with_gold_answers_only(engine: Engine) -> No
     examples[3:] = [replace(one, answers=()) for one in examples[3:]]
     found = result(engine, examples)
     base, lora, _ = found.scores
-    assert found.gold == 3
+    assert found.counts.sentences == ("7 of 10 questions have no gold answer and are left out of the scores.",)
+    assert found.counts.scored == 3
     assert lora.exact_match
     assert lora.f1
     assert base.exact_match

@@ -34,7 +34,9 @@ def test_the_endpoint_answers_and_scores_a_list(predict_batch: Callable[..., dic
     found = predict_batch([{**QUESTION, "id": "a", "answers": ["the north"]}, QUESTION])
     assert (found["backbone"], found["questions"], found["gold"]) == (NAME, 2, 1)
     assert [one["variant"] for one in found["scores"]] == NAMES
-    assert set(found["scores"][0]["f1"]) == {"value", "low", "high"}
+    assert set(found["scores"][0]["f1"]) == {"value", "low", "high", "resampled", "units", "by_question"}
+    assert found["notes"] == ["1 of 2 questions has no gold answer and is left out of the scores."]
+    assert (found["unanswerable"], found["scores"][0]["squad2"]) == (0, None)
     first, second = found["predictions"]
     assert (first["id"], first["gold"], second["gold"]) == ("a", ["the north"], [])
     assert list(first["variants"]) == NAMES

@@ -207,6 +207,36 @@ def test_what_cannot_be_measured_or_written_is_said_before_the_work(
     assert list(tmp_path.iterdir()) == [questions]
 
 
+def test_saved_answers_are_scored_anew_into_the_folder_and_its_card_without_the_weights(
+    place: Path, tmp_path: Path, questions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = measured.variant(tmp_path / "adapters", "warm", seed=3)
+    arguments = [*options(place, tmp_path), "--adapters", str(tmp_path / "adapters")]
+    assert main(["evaluate", str(questions), *arguments, "--from-predictions", "--save"]) == 2
+    assert "warm of river-bert has no saved answers: evaluate it with --save first" in capsys.readouterr().err
+    assert main(["evaluate", str(questions), *arguments, "--no-bertscore", "--save"]) == 0
+    written = (folder / "metrics.json").read_text()
+    old = json.loads(written)
+    for name in ("exact_match", "f1"):  # as an earlier version left it
+        old[name] = {**{key: old[name][key] for key in ("value", "low")}, "high": 100.0}
+    write_json(folder / "metrics.json", old)
+    (folder / HEAD_FILE).unlink()
+    described = json.loads((folder / VARIANT_FILE).read_text())
+    write_json(folder / VARIANT_FILE, {**described, "weights": "not shipped", "sha256": {}})
+    (folder / "README.md").unlink()
+    assert main(["evaluate", str(questions), *arguments, "--from-predictions", "--save"]) == 0
+    assert (folder / "metrics.json").read_text() == written
+    assert "95 % intervals over 12 articles." in (folder / "README.md").read_text()
+    capsys.readouterr()
+    for more, says in (
+        (["--model", "x"], "--model has no meaning with --from-predictions"),
+        (["--bertscore-model", "x"], "--bertscore-model has no meaning with --from-predictions"),
+        (["--variant", "odd"], "unknown variant 'odd': there are"),
+    ):
+        assert main(["evaluate", str(questions), *arguments, "--from-predictions", *more]) == 2
+        assert says in capsys.readouterr().err
+
+
 def test_a_damaged_run_from_which_no_card_can_be_made_is_told_before_the_work(
     place: Path, tmp_path: Path, questions: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

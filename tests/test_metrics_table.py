@@ -120,8 +120,8 @@ def test_pairs_are_computed_once_until_predictions_are_written_anew(
     adapters: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    compute = paired.pairs
-    monkeypatch.setattr(measurements.paired, "pairs", lambda tables: calls.append(1) or compute(tables))
+    compute = paired.pair
+    monkeypatch.setattr(measurements.paired, "pair", lambda *given: calls.append(1) or compute(*given))
     found = overview(RIVER, adapters)
     first, _ = pairs(found)
     assert len(first) == len(calls) == 3

@@ -58,6 +58,18 @@ def card(
     return read.data.to_dict(), read.text
 
 
+def test_a_card_says_who_is_left_out_of_the_scores_and_has_squad_2s_metric(tmp_path: Path) -> None:
+    parts = {"has_ans_exact": 60.0, "has_ans_f1": 70.0, "has_ans_total": 8, "no_ans_exact": 0.0, "no_ans_f1": 0.0}
+    two = {"exact": 48.0, "f1": 56.0, "total": 10, **parts, "no_ans_total": 2}
+    counts = {"questions": 10, "scored": 8, "unanswerable": 2}
+    estimate = {**METRICS["f1"], "resampled": "articles", "units": 48}
+    scored = {**METRICS, "dataset": {**METRICS["dataset"], **counts}, "f1": estimate, "squad2": two}
+    _, text = card(tmp_path, "lora", metrics=scored)
+    assert "2 of 10 questions are marked as unanswerable: exact match and F1 leave them out" in text
+    assert "95 % intervals over 48 articles." in text
+    assert "| unanswerable questions | 0.0 | 0.0 | 2 |" in text
+
+
 EXPORT = "`python -m qa_compare export-base minilm-l6-qa --output DIR` writes"
 USES: list[tuple[str, dict[str, Any], str]] = [
     ("base", {}, f"The adapter is merged into the encoder when this project loads it; {EXPORT} the merged model"),

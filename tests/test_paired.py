@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from qa_compare.backbones import Backbone
 from qa_compare.paired import pairs, saved
 from qa_compare.records import PredictionTable
 from qa_compare.runs import write_predictions
-from qa_compare.statistics import mcnemar, paired_difference
+from qa_compare.statistics import Units, mcnemar, paired_difference
 from tests import measured
 
 COUNT = 400
@@ -61,6 +63,61 @@ def test_questions_are_paired_by_id_not_by_row() -> None:
     assert (pair.f1.difference, pair.mcnemar.only_a, pair.mcnemar.only_b) == (0, 0, 0)
 
 
+def placed(table: PredictionTable, articles: int, **changes: Any) -> PredictionTable:
+    """The same answers, to questions of so many articles of one passage each."""
+    place = (np.arange(COUNT) % articles).astype(np.int32)
+    return replace(table, article=place, passage=place, **changes)
+
+
+def test_articles_are_resampled_where_the_files_know_them_whatever_the_order_of_their_rows() -> None:
+    one, other = placed(predictions(0, 0.5), 20), placed(predictions(1, 0.6), 20)
+    order = np.random.default_rng(1).permutation(COUNT)
+    arrays = [field.name for field in fields(one) if isinstance(getattr(one, field.name), np.ndarray)]
+    mixed = replace(
+        other, ids=tuple(other.ids[row] for row in order), **{name: getattr(other, name)[order] for name in arrays}
+    )
+    units = Units("articles", one.article)
+    expected = paired_difference(100 * other.f1, 100 * one.f1, units)
+    for second in (other, mixed, predictions(1, 0.6)):  # one file that knows the articles is enough
+        [pair] = pairs({"a": one, "b": second})
+        assert (pair.resampled, pair.units) == ("articles", 20)
+        assert pair.f1.difference == pytest.approx(expected.difference)
+        assert (pair.f1.low, pair.f1.high) == pytest.approx((expected.low, expected.high), abs=1.0)
+        assert pair.basis == "95 % intervals and p-values over 20 articles."
+
+
+def test_questions_without_a_gold_answer_are_in_no_difference() -> None:
+    gone = np.arange(COUNT) < 150
+    one, other = (
+        replace(table, **{name: np.where(gone, np.nan, getattr(table, name)) for name in ("exact_match", "f1")})
+        for table in (placed(predictions(0, 0.5), 20), placed(predictions(1, 0.6), 20))
+    )
+    [pair] = pairs({"a": one, "b": other})
+    kept = slice(150, COUNT)
+    assert (pair.questions, pair.left_out) == (250, 150)
+    assert pair.exact_match.difference == pytest.approx(100 * (other.exact_match[kept] - one.exact_match[kept]).mean())
+    assert pair.mcnemar == mcnemar(other.exact_match[kept], one.exact_match[kept])
+    assert pair.basis.endswith("Left out, since they have no gold answer: 150 of 400 questions.")
+
+
+def test_a_difference_that_only_one_pair_would_show_is_none_among_many_pairs() -> None:
+    base = placed(predictions(0, 0.5), 40)
+    nudged = [
+        placed(replace(base, f1=np.where(np.arange(COUNT) % 40 < count, base.f1 + 0.01, base.f1)), 40)
+        for count in (6, 6, 6, 6)
+    ]
+    alone, *_ = pairs({"Base": base, "A": nudged[0]})
+    assert alone.f1.p == alone.corrected.f1 < 0.05
+    assert alone.sentences[0].startswith("A is ahead of Base by 0.15 F1")
+    found = pairs({"Base": base, **dict(zip("ABCD", nudged, strict=True))})
+    assert {pair.corrected.pairs for pair in found} == {10}
+    first = found[0]
+    assert (first.f1.p, first.a, first.b) == (alone.f1.p, "A", "Base")
+    assert first.corrected.f1 == pytest.approx(10 * alone.f1.p)
+    assert first.sentences[0].startswith("A and Base cannot be told apart in F1: 0.15")
+    assert "corrected for 10 pairs (Holm's method)" in first.basis
+
+
 def test_predictions_on_other_data_are_not_paired() -> None:
     other = predictions(1, 0.5, "e" * 64)
     found = pairs({"a": predictions(0, 0.5), "b": other, "c": predictions(2, 0.5), "d": other})
@@ -85,7 +142,10 @@ def test_what_cannot_be_told_apart_is_not_called_ahead() -> None:
     assert same.sentences == (
         "Head only and Base cannot be told apart in F1: 0.00 [0.00, 0.00], p = 1.000.",
         "Head only and Base cannot be told apart in exact match: 0.00 [0.00, 0.00], p = 1.000.",
-        "Only Head only matches 0 of 400 questions exactly, only Base 0 (McNemar's test: p = 1.000).",
+        (
+            "Only Head only matches 0 of 400 questions exactly, only Base 0 (McNemar's test, each question by itself: "
+            "p = 1.000)."
+        ),
     )
     nudged = measured.table(
         **{name: getattr(table, name) for name in ("ids", "start", "end", "score", "confidence", "windows", "f1")},
@@ -121,7 +181,11 @@ def test_the_command_prints_the_sentences_or_json(adapters: Path, capsys: pytest
     arguments = ["paired", "--backbone", str(adapters / "river-bert"), "--adapters", str(adapters)]
     expected = pairs(saved(RIVER, adapters))
     assert main(arguments) == 0
-    assert capsys.readouterr().out == "\n\n".join("\n".join(pair.sentences) for pair in expected) + "\n"
+    basis = (
+        "95 % intervals and p-values over questions, each taken by itself. The p-values are corrected for 3 pairs "
+        "(Holm's method), the intervals not."
+    )
+    assert capsys.readouterr().out == "\n\n".join(["\n".join(pair.sentences) for pair in expected] + [basis]) + "\n"
     assert main([*arguments, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found == [pair.as_dict() for pair in expected]

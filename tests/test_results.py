@@ -56,7 +56,7 @@ def test_a_row_has_backbone_label_scores_with_intervals_and_trained_parameters(a
         "| `minilm-l6-qa` | LORA | 50.0 [40.0, 60.0] | 66.6 [55.5, 77.7] | 70.0 [69.0, 71.0] | 664,322 |",
         "| `minilm-l6-qa` | FULL | 50.0 [40.0, 60.0] | 66.6 [55.5, 77.7] | – | – |",
         "",
-        "In percent, with 95 % bootstrap intervals over questions.",
+        "In percent, with 95 % intervals over questions, each taken by itself.",
     ]
     assert "BERTScore: MiniLM (`L6`)." in lines(adapters)
 
@@ -129,9 +129,10 @@ def test_a_variant_is_set_against_its_base_and_the_head_alone_on_the_same_questi
         write_predictions(folder / "predictions.parquet", measured.table(fingerprint=kept, f1=f1, exact_match=f1))
     add(adapters, "minilm-l6-qa", "prompt-tuning")  # measured, its answers not kept
     found = differences(adapters).splitlines()
+    assert found[4:] == ["", "95 % intervals over questions, each taken by itself."]
     assert found[0] == "| backbone | variant | F1 − base | exact match − base | F1 − head only |"
     third, two = "+33.33 [+0.00, +100.00]", "+66.67 [+0.00, +100.00]"
-    assert found[2:] == [
+    assert found[2:4] == [
         f"| `minilm-l6-qa` | LORA | {third} | {third} | {two} |",
         "| `minilm-l6-qa` | HEAD | −33.33 [−100.00, +0.00] | −33.33 [−100.00, +0.00] | – |",
     ]
@@ -140,7 +141,9 @@ def test_a_variant_is_set_against_its_base_and_the_head_alone_on_the_same_questi
 def test_repairs_stand_in_their_order_and_amounts_of_data_in_words_a_column_a_method(adapters: Path) -> None:
     assert experiments(adapters) == "None has been made yet.\n"
     shown.write_all(adapters, "minilm-l6-qa")
-    repairs, amounts = (table.splitlines() for table in experiments(adapters).rstrip().split("\n\n"))
+    first, over, second, _ = experiments(adapters).rstrip().split("\n\n")
+    assert over == "95 % intervals over questions, each taken by itself."
+    repairs, amounts = first.splitlines(), second.splitlines()
     assert repairs[0] == "| `minilm-l6-qa`, 1,000 questions: procedure | Base | LoRA | Prompt tuning |"
     steps = ["as written", "segments", "labels", "positions", "joint spans", "all windows"]
     assert [line.split(" | ")[0] for line in repairs[2:]] == [f"| {step}" for step in steps]

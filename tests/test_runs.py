@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from qa_compare.backbones import ADAPTERS
 from qa_compare.errors import UserError
-from qa_compare.examples import fingerprint
+from qa_compare.examples import SQUAD_VALIDATION, fingerprint
 from qa_compare.files import write_json
 from qa_compare.records import BertScore, Event, PredictionTable
 from qa_compare.runs import (
@@ -58,6 +58,44 @@ def test_metrics_are_read_as_they_were_written(tmp_path: Path, scored: BertScore
     write_metrics(tmp_path / "metrics.json", written)
     assert read_metrics(tmp_path) == written
     assert ("bertscore" in json.loads((tmp_path / "metrics.json").read_text())) is bool(scored)
+
+
+def test_metrics_of_an_earlier_version_are_read_and_say_that_their_intervals_are_over_questions(tmp_path: Path) -> None:
+    write_metrics(tmp_path / "metrics.json", metrics())
+    old = json.loads((tmp_path / "metrics.json").read_text())
+    for name in ("exact_match", "f1"):
+        old[name] = {key: old[name][key] for key in ("value", "low", "high")}
+    old["dataset"] = {key: old["dataset"][key] for key in ("name", "fingerprint", "questions")}
+    write_json(tmp_path / "metrics.json", old)
+    found = read_metrics(tmp_path)
+    assert found
+    assert found.f1.over == "questions, each taken by itself"
+    assert found.dataset.sentences == (
+        "Measured by an earlier version, which counted a question without a gold answer as wrong.",
+    )
+    old["dataset"]["fingerprint"] = SQUAD_VALIDATION  # each of whose questions has gold answers
+    write_json(tmp_path / "metrics.json", old)
+    again = read_metrics(tmp_path)
+    assert again
+    assert again.dataset.sentences == ()
+
+
+def test_predictions_keep_who_is_not_scored_which_questions_share_an_article_and_null_scores(tmp_path: Path) -> None:
+    half = np.array([1.0, np.nan, 0.0])
+    places = np.array([0, -1, 1], dtype=np.int32)
+    more = {"article": places, "passage": np.abs(places), "null": np.array([-3.5, 2.0, 0.5])}
+    written = table(exact_match=half, f1=half, bertscore=half, bertscore_hash="hash", **more)
+    write_predictions(tmp_path / "predictions.parquet", written)
+    found = read_predictions(tmp_path)
+    assert found
+    assert found.scored.tolist() == [True, False, True]
+    for name in ("exact_match", "f1", "bertscore", *more):
+        np.testing.assert_array_equal(getattr(found, name), getattr(written, name))
+    assert parquet.read_table(tmp_path / "predictions.parquet")["f1"].null_count == 1
+    write_predictions(tmp_path / "predictions.parquet", table())
+    old = read_predictions(tmp_path)
+    assert old
+    assert (old.article, old.passage, old.null, old.units.known) == (None, None, None, False)
 
 
 @pytest.mark.parametrize("scored", [None, np.array([1.0, 0.25, 0.0])], ids=["without", "with"])
@@ -205,7 +243,9 @@ def column(name: str, values: list[Any]) -> Callable[[Path], None]:
         (lambda path: path.write_bytes(path.read_bytes()[:-20]), "damaged"),
         (damaged(lambda rows: rows.drop_columns(["f1"])), "f1"),
         (damaged(lambda rows: rows.replace_schema_metadata({})), "qa_compare"),
-        (damaged(lambda rows: rows.slice(0, 0)), "an id is missing"),
+        (damaged(lambda rows: rows.slice(0, 0)), "no question has a score"),
+        (column("f1", pa.nulls(3, pa.float64()).to_pylist()), "no question has a score"),
+        (column("f1", [1.0, None, 0.0]), "a question has one score and lacks the other"),
         (column("id", ["q0", "q1", "q1"]), "stands twice"),
         (column("id", ["q0", "q1", None]), "null"),
         (column("start", ["a", "b", "c"]), "damaged"),

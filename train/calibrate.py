@@ -20,7 +20,7 @@ from qa_compare.files import read_json, write_json
 from qa_compare.loading import apply, load_base
 from qa_compare.readers import read_examples
 from train.command import one_line
-from train.data import draw, split_by_passage
+from train.data import draw, left_out, split_by_passage
 from train.held_out import MOST, calibration
 from train.options import Options
 
@@ -43,6 +43,7 @@ def calibrate(
         under = load_base(source, located, folder / "../..")
     model = apply(variant, under)
     tokenizer = backbones.load_tokenizer(located)
+    left_out("held-out", questions)
     some = draw([one for one in questions if one.answers], MOST, seed)
     encoded = encode(some, tokenizer, max_length=window_length(backbones.positions(located)))
     fit = calibration(model, encoded, tokenizer.pad_token_id)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from qa_compare.examples import Example
 from qa_compare.features import Encoded, Window, encode, labels, pad
 from qa_compare.files import sha256
 from qa_compare.readers import read_examples
+from qa_compare.scoring import Counts
 from qa_compare.sources import squad_train
 from train.options import Options
 
@@ -49,6 +52,7 @@ def load(options: Options) -> Data:
         train, validation = split_by_passage(train, options.validation_fraction)
     kept_out = [example for path in options.keep_out for example in read_examples(path)]
     train = without_leaks(train, [*validation, *kept_out], drop=options.drop_overlap)
+    without_gold = {"training": left_out("training", train), "validation": left_out("validation", validation)}
     train = draw([example for example in train if example.answers], options.max_examples, options.seed)
     validation = draw([example for example in validation if example.answers], options.max_validation, options.seed)
     if not train or not validation:
@@ -60,8 +64,21 @@ def load(options: Options) -> Data:
         "kept_out": described(options.keep_out),
         "train_questions": len(train),
         "validation_questions": len(validation),
+        "without_gold": without_gold,
     }
     return Data(train, validation, record)
+
+
+def left_out(what: str, examples: Sequence[Example]) -> dict[str, int]:
+    """How many of the questions have no gold answer, and how many of these are marked as unanswerable; both are said
+    on standard error, where there are any."""
+    counts = Counts.of(examples)
+    missing = counts.questions - counts.scored
+    if missing and os.environ.get("RANK", "0") == "0":
+        marked = f", {counts.unanswerable:,} of them marked as unanswerable" if counts.unanswerable else ""
+        verb = "has no gold answer and is" if missing == 1 else "have no gold answer and are"
+        print(f"train: {missing:,} of {counts.questions:,} {what} questions {verb} left out{marked}", file=sys.stderr)
+    return {"questions": missing, "unanswerable": counts.unanswerable}
 
 
 def _squad_train() -> list[Example]:

@@ -29,10 +29,10 @@ from qa_compare.modeling import QAPeftModel, Repairs
 from qa_compare.readers import read_examples
 from qa_compare.records import Estimate
 from qa_compare.runs import RUN
-from qa_compare.scoring import score
+from qa_compare.scoring import score, units
 from train import lora, prompt_tuning
 from train import options as shared
-from train.data import described, draw
+from train.data import described, draw, left_out
 from train.held_out import Logits, logits
 from train.loop import Method, run
 from train.record import hyperparameters
@@ -76,7 +76,9 @@ class Experiment:
         self.backbone = backbones.get(options.backbone)
         self.weights = backbones.locate(self.backbone, weights=options.weights, revision=options.revision)
         self.adapters, self.runs = options.adapters, options.runs
-        answered = [example for example in read_examples(self.scored_on) if example.answers]
+        brought = read_examples(self.scored_on)
+        left_out("scored", brought)
+        answered = [example for example in brought if example.answers]
         self.questions: list[Example] = draw(answered, questions, options.seed)
         self.path = self.adapters / self.backbone.name / f"{name}.json"
         self.settings = self._settings()
@@ -155,13 +157,15 @@ class Experiment:
     def score(
         self, model: QAModel, answer: Answer, *, segments: bool = True, max_windows: int | None = None
     ) -> dict[str, Any]:
-        """Exact match and F1 in percent, with 95 % intervals over questions."""
+        """Exact match and F1 in percent, with 95 % intervals over articles or passages."""
         max_length = window_length(backbones.positions(self.weights))
         encoded = encode(self.questions, self.tokenizer, max_length=max_length, max_windows=max_windows)
         found = logits(model, encoded, self.tokenizer.pad_token_id, segments=segments)
         answers = {one.example.id: answer(one, pairs) for one, pairs in zip(encoded, found, strict=True)}
         scores = score(answers, self.questions)
-        return {name: asdict(Estimate.of(getattr(scores, name))) for name in ("exact_match", "f1")}
+        return {
+            name: asdict(Estimate.of(getattr(scores, name), units(self.questions))) for name in ("exact_match", "f1")
+        }
 
 
 def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> tuple[dict[str, Any], int]:

@@ -95,7 +95,8 @@ class QATrainer(Trainer):
 
 
 class SpanMetrics:
-    """Exact match and F1, in percent, of an evaluation's logits over the windows of `dataset`."""
+    """Exact match and F1, in percent, of an evaluation's logits over the windows of `dataset`, whose questions all have
+    gold answers: `train.data` leaves the others out, and says how many they are."""
 
     def __init__(self, dataset: WindowDataset) -> None:
         self.dataset = dataset

@@ -42,11 +42,13 @@ def endpoint(page: gr.Blocks, service: Service) -> Callable[..., dict[str, Any]]
             backbone: its name, such as minilm-l6-qa; the page's default if empty
             variants: their names, such as ["base", "lora"], up to six; those shown by default if none is given
         Returns:
-            backbone, questions (how many), gold (how many of them have gold answers), scores: for each variant its
-            variant, label, exact_match and f1 (value, low and high in percent, with a 95 % interval; null without gold
-            answers) and confidence (mean, in percent); predictions: for each question id, title, question, gold and
-            variants: answer, start, end (characters of the passage), confidence, exact_match and f1 (0 to 1); and
-            problems: a sentence for each variant that could not answer
+            backbone, questions (how many), gold (how many of them have gold answers and are scored), unanswerable (how
+            many are marked so), notes (sentences on who is left out of the scores), scores: for each variant its
+            variant, label, exact_match and f1 (value, low and high in percent, a 95 % interval over what resampled and
+            units say, beside it by_question; null without gold answers), confidence (mean, in percent) and squad2
+            (SQuAD 2's metric; null where no question is marked as unanswerable); predictions: for each question id,
+            title, question, gold and variants: answer, start, end (characters of the passage), confidence, exact_match
+            and f1 (0 to 1; null without a gold answer); and problems: a sentence for each variant that could not answer
         """
         ticket = tasks.begin(request)
         task = tasks.start(request, ticket)
@@ -84,7 +86,9 @@ def _answered(
 def _as_dict(result: Result) -> dict[str, Any]:
     return {
         "questions": result.done,
-        "gold": result.gold,
+        "gold": result.counts.scored,
+        "unanswerable": result.counts.unanswerable,
+        "notes": list(result.counts.sentences),
         "scores": [asdict(one) for one in result.scores],
         "predictions": as_objects(result),
         "problems": list(result.problems),

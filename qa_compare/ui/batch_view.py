@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from qa_compare import metrics_table
 from qa_compare.batch import Checked, Result
 from qa_compare.batch_export import problems_csv, template
 from qa_compare.metrics_table import estimate
@@ -69,15 +70,24 @@ def scores(result: Result) -> str:
     part = f"Partial: the first {result.done:,} of {count(result.asked, 'question')}." if result.partial else ""
     return (
         f'<div class="title"><div class="section">{tables.heading("Scores", part)}</div>{_saves(result)}</div>'
-        f"{tables.table(table, 'Scores of the variants')}{tables.notes(_notes(result))}"
+        f"{tables.table(table, 'Scores of the variants')}{tables.notes(_notes(result))}{_squad2(result)}"
         f"{tables.notes(result.problems, failed=True)}"
     )
 
 
+def _squad2(result: Result) -> str:
+    found = [(one.label, one.variant, one.squad2) for one in result.scores if one.squad2]
+    if not found:
+        return ""
+    return tables.table(metrics_table.squad2(found), "SQuAD 2's metric") + tables.notes([metrics_table.SQUAD2_NOTE])
+
+
 def _notes(result: Result) -> list[str]:
-    notes = ["No gold answer is known, so nothing is scored"]
-    if result.gold:
-        notes = [f"In percent, with 95 % intervals over {count(result.gold, 'question')} with gold answers"]
+    notes = ["No gold answer is known, so nothing is scored", *result.counts.sentences]
+    if result.counts.scored:
+        estimates = [one.f1 for one in result.scores if one.f1]
+        held = f"{count(result.counts.scored, 'question')} with gold answers"
+        notes = [f"In percent, {held}, 95 % intervals over {estimates[0].over}.", *result.counts.sentences]
     if len(result.table.columns) > 1:
         notes.append(f"All variants give the same answer to {result.agreeing:,} of {count(result.done, 'question')}")
     return notes

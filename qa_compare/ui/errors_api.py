@@ -51,7 +51,8 @@ def endpoint(inspector: Inspector) -> Callable[..., dict[str, Any]]:
             offset: the first row to give
             limit: how many rows to give, 1 to 1,000
         Returns:
-            source, questions (all), matching (those that meet the filters), columns, missing (variants without saved
+            source, questions (all), gold (those with gold answers, which alone are in the outcomes' counts), notes
+            (sentences on the others), matching (those that meet the filters), columns, missing (variants without saved
             answers), outcomes (key, right, wrong and count, whatever outcome was asked for), and rows: each with id,
             title, question, passage, gold, and variants: answer, kind, confidence (0 to 1), and exact_match and f1
             (0 to 1; null without a gold answer)
@@ -94,9 +95,12 @@ def _found(inspector: Inspector, source: str, met: Filter, order: str, part: sli
             "no variant has answered these questions yet: run python -m qa_compare evaluate, or use the page"
         )
     rows = select(view.table, met, order)
+    counts = view.table.counts
     return {
         "source": view.questions.label,
         "questions": len(view.questions.examples),
+        "gold": counts.scored,
+        "notes": list(counts.sentences),
         "matching": len(rows),
         "columns": [column.name for column in view.table.columns],
         "missing": [variant.name for variant in view.missing],

@@ -170,7 +170,7 @@ def show(inspector: Inspector, *values: Any) -> Updates:
     place = errors_view.row_of(view.table, row) if row else None
     return [
         errors_view.outcomes(counted, view.table.columns, outcome),
-        f"<p><b>{len(found):,}</b> of {len(view.table.examples):,} questions</p>",
+        errors_view.matching(len(found), view.table.counts),
         errors_view.rows(view.table, found, page, row),
         NO_QUESTION if place is None else errors_view.detail(view.table, place),
         gr.update(interactive=place is not None),

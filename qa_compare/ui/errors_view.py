@@ -9,7 +9,7 @@ import numpy as np
 
 from qa_compare.analysis import Column, Outcome, Rows, Table
 from qa_compare.error_kinds import KINDS, LONG, NO_ANSWER, NO_GOLD, OVERLAP, RIGHT, SAME_SENTENCE, SHORT, find
-from qa_compare.scoring import gold_texts
+from qa_compare.scoring import Counts, gold_texts
 from qa_compare.ui import cards, theme
 from qa_compare.ui.states import nothing
 
@@ -57,6 +57,12 @@ def _outcome(one: Outcome, columns: Sequence[Column], chosen: bool, most: int, t
         f'<span class="bar" aria-hidden="true"><b style="width:{one.count / most:.1%}"></b></span>'
         f'<span class="count">{one.count:,}</span><span class="share">{cards.percent(share)}</span></button></li>'
     )
+
+
+def matching(found: int, counts: Counts) -> str:
+    """How many questions meet the filters, and which are in no count of right and wrong."""
+    notes = "".join(cards.notice(one) for one in counts.sentences)
+    return f"<p><b>{found:,}</b> of {counts.questions:,} questions</p>{notes}"
 
 
 def rows(table: Table, found: Rows, page: int, chosen: str) -> str:

@@ -12,6 +12,7 @@ from gradio.events import api
 from qa_compare import measurements, metrics_table, plots
 from qa_compare.errors import quoted
 from qa_compare.measurements import Overview
+from qa_compare.records import intervals
 from qa_compare.service import Service
 from qa_compare.slices import SLICE_KINDS
 from qa_compare.ui import cards, tables
@@ -28,11 +29,9 @@ def build(service: Service, backbone: gr.Dropdown, tab: gr.Tab) -> None:
     scores = html("", "scores")
     with gr.Column(visible=False, elem_classes="measured") as measured:
         with gr.Row(elem_classes="charts", equal_height=True):
-            bars = chart("Scores", "With 95 % intervals over questions.")
+            bars = chart("Scores", "With the 95 % intervals of the table.")
             parameters = chart("What the parameters buy", "F1 against the number of trained parameters.")
-        section(
-            "Who is ahead", "Every two variants on the same questions; p-values are not corrected for their number."
-        )
+        section("Who is ahead", "Every two variants on the same questions.")
         pairs = html("", "pairs")
         with gr.Row(elem_classes="charts", equal_height=True):
             confidence, reliability, calibration = _sureness()
@@ -112,21 +111,30 @@ def head(found: Overview) -> str:
     """The table of scores with what to know of it; before anything was measured, the command that does it."""
     dataset = found.dataset
     if dataset:
-        intro = f"{dataset.name}: {dataset.questions:,} questions. Scores in percent, with 95 % intervals."
+        intro = f"{dataset.name}: {dataset.questions:,} questions. Scores in percent."
     else:
         command = f"python -m qa_compare evaluate dev-v1.1.json --backbone {found.backbone} --variant lora --save"
         intro = f"No variant of {found.backbone} has been measured yet: {command} writes its scores into its folder."
     charted = [one for one, _ in found.comparable]
     others = [one.label for one in found.variants if one.metrics and one not in charted]
-    lines = [intro, *(f"BERTScore {name}: {words}" for name, words in metrics_table.bertscorers(found).items())]
+    lines = [intro, *(dataset.sentences if dataset else ())]
+    lines += intervals([(one.label, scored.f1) for one, scored in found.comparable])
+    lines += [f"BERTScore {name}: {words}" for name, words in metrics_table.bertscorers(found).items()]
     if others:
         lines.append(f"Measured on other questions, and so in no chart: {', '.join(others)}")
     saved = tables.download(f"{found.backbone}-scores.csv", "Scores as CSV", metrics_table.scores_csv(found))
     return (
         f'<div class="title">{tables.heading("Scores of all variants")}{saved}</div>'
         f"{tables.table(metrics_table.scores(found), 'Scores of all variants and of others')}"
-        f"{tables.notes(lines)}{tables.notes(found.problems, failed=True)}"
+        f"{tables.notes(lines)}{_squad2(found)}{tables.notes(found.problems, failed=True)}"
     )
+
+
+def _squad2(found: Overview) -> str:
+    rows = [(one.label, one.name, scored.squad2) for one, scored in found.comparable if scored.squad2]
+    if not rows:
+        return ""
+    return tables.table(metrics_table.squad2(rows), "SQuAD 2's metric") + tables.notes([metrics_table.SQUAD2_NOTE])
 
 
 def show_reliability(service: Service, backbone: str, confidence: str) -> Any:
@@ -156,7 +164,8 @@ def show_pairs(service: Service, backbone: str) -> str:
     if not rows:
         nothing = "No two variants have left predictions on the same questions: evaluate them with --save"
         return tables.notes([nothing]) + tables.notes(problems, failed=True)
-    return f'<ul class="pairs">{"".join(rows)}</ul>{tables.notes(problems, failed=True)}'
+    basis = tables.notes(dict.fromkeys(pair.basis for pair in made))
+    return f'{basis}<ul class="pairs">{"".join(rows)}</ul>{tables.notes(problems, failed=True)}'
 
 
 def show_pairs_again(service: Service, opened: bool, backbone: str) -> Any:
@@ -173,8 +182,9 @@ def endpoint(service: Service) -> Any:
         Parameters:
             backbone: its name, such as minilm-l6-qa
         Returns:
-            backbone, variants (each with name, label, metrics and run, null where there is none), pairs (differences
-            with intervals and p-values, and in words) and problems (a sentence for each damaged file)
+            backbone, variants (each with name, label, metrics and run, null where there is none; metrics' intervals are
+            over what resampled and units say), pairs (differences with intervals and p-values, those of corrected by
+            Holm's method for the number of pairs, and in words) and problems (a sentence for each damaged file)
         """
         if not isinstance(backbone, str) or backbone not in service.engines:  # whatever JSON brings
             raise gr.Error(f"There is no backbone {quoted(backbone)}.", print_exception=False)
