@@ -93,7 +93,13 @@ def _watched(fn: Callable[..., Any], called: str, rate: Rate | None, texts: bool
                         return
                 yield step
 
-    wrapper = many if inspect.isgeneratorfunction(fn) else once
+    async def later(*args: Any, **options: Any) -> Any:  # `once` would give Gradio what nobody has waited for
+        with _stopping(), _logged(called, [*args, *options.values()], texts) as told:
+            _limit(rate)
+            with ended.listening(told), leaving.asked_by(_left()):
+                return await fn(*args, **options)
+
+    wrapper = many if inspect.isgeneratorfunction(fn) else later if inspect.iscoroutinefunction(fn) else once
     made = functools.wraps(fn)(wrapper)
     # Gradio looks at a parameter's annotation to see whether it wants the request; a partial has none
     made.__annotations__ = getattr(fn, "__annotations__", {})

@@ -24,11 +24,11 @@ from qa_compare.service import SQUAD, Service
 from tests import tiny
 from tests.served_app import app, house
 
+pytestmark = pytest.mark.slow
+
 # Every host that the process looks up or connects to, a line each, written before it does: its `sitecustomize.py`
 WATCH = """
 import json, os, sys
-
-pytestmark = pytest.mark.slow
 log = open(os.environ["ASKED"], "a", buffering=1)
 def watch(event, arguments):
     if event in ("socket.connect", "socket.sendto"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextvars
 import http.client
@@ -166,6 +167,19 @@ def test_a_generator_is_one_line_when_it_ends_or_is_left(log: pytest.LogCaptureF
     left.close()  # type: ignore[attr-defined]
     found = [LINE.fullmatch(text) for text in log.messages]
     assert [one and (one["sizes"], one["outcome"]) for one in found] == [("3", "ok"), ("2", "cancelled")]
+
+
+def test_what_waits_without_a_thread_is_waited_for_and_one_line(log: pytest.LogCaptureFixture) -> None:
+    async def patient(word: str) -> str:
+        await asyncio.sleep(0)
+        ended.refused()
+        return word
+
+    watched = request_log._watched(patient, "patient", None, False)
+    assert asyncio.run(watched("abc")) == "abc"
+    [line] = [LINE.fullmatch(text) for text in log.messages]
+    assert line
+    assert (line["name"], line["sizes"], line["outcome"]) == ("patient", "3", "refused")
 
 
 def test_an_error_that_nobody_foresaw_is_named_without_its_text(log: pytest.LogCaptureFixture) -> None:

@@ -158,6 +158,8 @@ def test_cancel_in_the_page_stops_the_engine_and_says_so(page: gr.Blocks, passes
         before = len(passes)
         assert "Cancelled. What was answered is kept" in told.result(LONG)
         expect_rest(page, passes, before)
+        controls = visitor.run_now("free a batch's controls")
+        assert {"interactive": True, "__type__": "update"}.items() <= controls[0].items()
 
 
 def test_a_short_request_does_not_wait_for_the_end_of_a_long_run(page: gr.Blocks, passes: list[int]) -> None:

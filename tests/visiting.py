@@ -27,6 +27,7 @@ EVENTS = {
     "begin a batch": "batch._wire_run.<locals>.begin",
     "run a batch": "batch._answering.<locals>.answering",
     "cancel a batch": "batch._stop.<locals>.stop",
+    "free a batch's controls": "batch._settled.<locals>.settled",
     "turn a batch": "batch_handlers.turn",
 }
 
