@@ -53,6 +53,8 @@ def predict(arguments: argparse.Namespace) -> None:
     answers = {prediction.id: prediction.answer for prediction in predictions}
     write_json(arguments.output, answers)
     print(f"wrote {len(answers):,} answers to {arguments.output}")
+    for warning in engine.warnings:
+        print(warning)
 
 
 def convert(arguments: argparse.Namespace) -> None:

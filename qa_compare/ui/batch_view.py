@@ -80,7 +80,7 @@ def _notes(result: Result) -> list[str]:
         notes = [f"In percent, with 95 % intervals over {count(result.gold, 'question')} with gold answers"]
     if len(result.table.columns) > 1:
         notes.append(f"All variants give the same answer to {result.agreeing:,} of {count(result.done, 'question')}")
-    return notes
+    return [*notes, *result.warnings]
 
 
 def _saves(result: Result) -> str:

@@ -52,9 +52,9 @@ def endpoint(inspector: Inspector) -> Callable[..., dict[str, Any]]:
             limit: how many rows to give, 1 to 1,000
         Returns:
             source, questions (all), matching (those that meet the filters), columns, missing (variants without saved
-            answers), outcomes (key, right, wrong and count, whatever outcome was asked for), and rows: each with id,
-            title, question, passage, gold, and variants: answer, kind, confidence (0 to 1), and exact_match and f1
-            (0 to 1; null without a gold answer)
+            answers), warnings (sentences), outcomes (key, right, wrong and count, whatever outcome was asked for), and
+            rows: each with id, title, question, passage, gold, and variants: answer, kind, confidence (0 to 1), and
+            exact_match and f1 (0 to 1; null without a gold answer)
         """
         met = Filter(outcome, kind, variant, sure or None, question_word, answer_length, passage_length, article, text)
         try:
@@ -100,6 +100,7 @@ def _found(inspector: Inspector, source: str, met: Filter, order: str, part: sli
         "matching": len(rows),
         "columns": [column.name for column in view.table.columns],
         "missing": [variant.name for variant in view.missing],
+        "warnings": list(view.warnings),
         "outcomes": [
             {"key": one.key, "right": list(one.right), "wrong": list(one.wrong), "count": one.count}
             for one in outcomes(view.table, met)
