@@ -39,8 +39,9 @@ def _serve(options: argparse.Namespace) -> None:
     from qa_compare.service import Service
     from qa_compare.serving import serve
 
-    engines = {name: Engine(name, adapters=options.adapters) for name in BACKBONES}
-    asked = Engine(options.backbone, adapters=options.adapters, weights=options.weights, revision=options.revision)
+    common = {"adapters": options.adapters, "precision": options.precision}
+    engines = {name: Engine(name, **common) for name in BACKBONES}
+    asked = Engine(options.backbone, weights=options.weights, revision=options.revision, **common)
     if options.backbone != "minilm-l6-qa" or options.weights or options.revision:
         _ = asked.located  # what was asked for by name may be fetched, and is missed now rather than later
     service = Service(engines | {asked.backbone: asked}, asked.backbone, options.squad)
@@ -58,6 +59,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--weights", type=Path, metavar="DIR", help="the folder that holds the backbone's checkpoint")
     made.add_argument("--revision", metavar="COMMIT", help="the hub's commit, tag or branch of the backbone")
     made.add_argument("--adapters", type=Path, default=ADAPTERS, metavar="DIR", help="where the variants' folders are")
+    made.add_argument(
+        "--precision",
+        choices=["auto", "fp32", "bf16"],
+        default="fp32",
+        help="fp32 (default), as saved answers are; bf16; or auto: bf16 where it is measured to be faster here",
+    )
     made.add_argument("--squad", type=Path, metavar="FILE", help="questions in the place of SQuAD's from the hub")
     return made
 

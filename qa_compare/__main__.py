@@ -134,8 +134,8 @@ def _common() -> _Parser:
     common.add_argument(
         "--precision",
         choices=["auto", "fp32", "bf16"],
-        default="auto",
-        help="auto (default): bf16 where it is measured to be faster here, else fp32",
+        default="fp32",
+        help="fp32 (default), as saved answers are; bf16; or auto: bf16 where it is measured to be faster here",
     )
     common.add_argument(
         "--batch-size", type=_positive, default=32, metavar="N", help="windows of a passage run at once (default: 32)"

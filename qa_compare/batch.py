@@ -64,12 +64,13 @@ class Scores:
 class Result:
     """The questions that every chosen variant has answered, the file's first ones, out of `asked`.
 
-    `problems` say which of the chosen variants could not answer, and why.
+    `problems` say which of the chosen variants could not answer, and why; `warnings` are about all of the answers.
     """
 
     table: Table
     asked: int
     problems: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def done(self) -> int:
@@ -173,7 +174,7 @@ class Answers:
             answer_columns.computed(self._engine.variant(name), examples, self._of(name)[:done]) for name in able
         ]
         problems = tuple(self._problems[name] for name in names if name in self._problems)
-        return Result(Table(examples, tuple(columns)), len(self._examples), problems)
+        return Result(Table(examples, tuple(columns)), len(self._examples), problems, self._engine.warnings)
 
 
 class Batches:

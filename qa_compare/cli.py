@@ -53,7 +53,7 @@ def predict(arguments: argparse.Namespace) -> None:
         predictions = engine.predict(examples, arguments.variant, top=1, progress=progress)
     answers = {prediction.id: prediction.answer for prediction in predictions}
     write_json(arguments.output, answers)
-    print("\n".join([f"wrote {len(answers):,} answers to {arguments.output}", *notes(predictions)]))
+    print("\n".join([f"wrote {len(answers):,} answers to {arguments.output}", *notes(predictions), *engine.warnings]))
 
 
 def convert(arguments: argparse.Namespace) -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Measure a variant on a file of questions with gold answers; goes on where an earlier call was cut."""
+    from qa_compare.precision import DEFAULT
     from qa_compare.processes import team
     from qa_compare.resumable import Work, key
 
@@ -54,6 +55,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     together = team()
     engine = open_engine(arguments, together.device)
     engine.precision = together.gather([engine.precision])[0]  # "auto" is measured, and must not come out two ways
+    if arguments.save and engine.precision != DEFAULT:
+        raise UserError(f"--save keeps what was computed in {DEFAULT}, as the page does: leave --precision out")
     if arguments.model:
         engine.bring(arguments.variant, arguments.model)
     folder = _folder(arguments, engine.variant(arguments.variant), engine.backbone)

@@ -20,7 +20,7 @@ from qa_compare.features import MAX_LENGTH, Encoded, Window, encode, pad, questi
 from qa_compare.halving import in_halves
 from qa_compare.leaving import left
 from qa_compare.models import Models
-from qa_compare.precision import fastest_precision
+from qa_compare.precision import DEFAULT, IN_BF16, fastest_precision
 from qa_compare.predictions import Prediction
 from qa_compare.turns import Pair, Turns, by_length
 from qa_compare.variants import Variant
@@ -38,7 +38,8 @@ class Cancelled(Exception):
 class Engine(Models):
     """The variants of one backbone, answering. Cheap to make: weights are loaded at the first question, once.
 
-    `precision` is "fp32", "bf16" (autocast), or "auto": bf16 where this processor multiplies it faster, else fp32.
+    `precision` is "fp32", as saved answers are, "bf16" (autocast), or "auto": bf16 where this processor multiplies it
+    faster, else fp32.
     Threads may share an engine.
     """
 
@@ -49,7 +50,7 @@ class Engine(Models):
         adapters: Path = backbones.ADAPTERS,
         weights: Path | None = None,
         revision: str | None = None,
-        precision: str = "auto",
+        precision: str = DEFAULT,
         batch_size: int = 32,
         device: str = "auto",
     ) -> None:
@@ -61,6 +62,11 @@ class Engine(Models):
         self._remembered: AnswerCache[VariantAnswer] = AnswerCache(_REMEMBERED)
         self._limits = {"rows": batch_size, "tokens": _TOKENS if self.device.type == "cpu" else batch_size * MAX_LENGTH}
         self._turns = Turns(self._forward, **self._limits)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What has to be said wherever answers of this engine stand."""
+        return (IN_BF16,) if self.precision == "bf16" else ()
 
     def encode(self, examples: Sequence[Example]) -> list[Encoded]:
         """The examples' windows, which every variant of the backbone reads."""
@@ -171,7 +177,7 @@ class Engine(Models):
                     self._remembered.put(keys[variant.name], answer)
         answers = tuple(column for name in names if (column := known[name]))
         notes = tuple(variant.note for variant in chosen if variant.note)
-        return Comparison(passage, question, answers, (*notes, *self._warnings(answers)))
+        return Comparison(passage, question, answers, (*self.warnings, *notes, *self._warnings(answers)))
 
     def _warnings(self, answers: Sequence[VariantAnswer]) -> tuple[str, ...]:
         """What was cut or not understood; the columns read the same windows, so that one of them tells."""

@@ -38,13 +38,14 @@ class Wanted:
 class View:
     """The questions, the table of the answers there are (None: no column yet), and the variants that lack theirs.
 
-    `problems` are sentences about columns that cannot be had.
+    `problems` are sentences about columns that cannot be had, `warnings` about answers that are computed here.
     """
 
     questions: Questions
     table: Table | None
     missing: tuple[Variant, ...]
     problems: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(eq=False)
@@ -101,7 +102,7 @@ class Inspector:
                 columns.append(self._file(questions, path))
             except UserError as error:
                 problems.append(str(error))
-        return View(questions, self._table(questions, columns), tuple(missing), tuple(problems))
+        return View(questions, self._table(questions, columns), tuple(missing), tuple(problems), engine.warnings)
 
     def compute(self, wanted: Wanted, cancelled: Callable[[], bool]) -> Iterator[Progress]:
         """Find the answers that are missing, a variant after the other; what is found is kept, also when cancelled.

@@ -1,7 +1,8 @@
 """Which precision this processor multiplies fastest: measured, since an instruction for bfloat16 can be the slower one.
 
 One kind of server processor multiplies bfloat16 at twice the rate of fp32, another with the same instruction set more
-slowly than fp32.
+slowly than fp32. Answers and figures must not depend on which: everything is computed in fp32 unless somebody asks for
+another precision, and then the answers say so.
 """
 
 from __future__ import annotations
@@ -13,6 +14,11 @@ from typing import Literal
 import torch
 
 Precision = Literal["fp32", "bf16"]
+DEFAULT: Precision = "fp32"
+IN_BF16 = (
+    "Answers are computed in bfloat16, as was asked for: they can differ from saved answers, which were computed in "
+    "fp32, by some points of confidence and now and then in the answer."
+)
 
 _ROWS, _INNER, _COLUMNS = 512, 384, 1536  # a feed-forward layer of a small encoder over some three passages
 _REPEATS = 5

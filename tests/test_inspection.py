@@ -15,12 +15,14 @@ import gradio as gr
 import pytest
 
 from qa_compare import answer_columns, answering
+from qa_compare.__main__ import main
 from qa_compare.engine import Engine
 from qa_compare.examples import Example, to_squad
 from qa_compare.files import write_json
 from qa_compare.inspection import Inspector, Wanted
 from qa_compare.predictions import Prediction
 from qa_compare.service import SAMPLE, UPLOAD, Questions, Service
+from qa_compare.sources import sample
 from qa_compare.ui import errors_api
 from tests import measured, tiny
 from tests.patience import LONG, until
@@ -185,3 +187,44 @@ def test_the_same_questions_in_another_order_keep_their_own_answers(inspector: I
     assert [one.id for one in view.table.examples] == ["q5", "q4", "q3", "q2", "q1", "q0"]
     answers = inspector.service.engines["river-bert"].predict(view.questions.examples, "lora", top=1)
     assert list(view.table.columns[1].answers) == [one.answer for one in answers]
+
+
+def assert_as_in_compare(inspector: Inspector, wanted: Wanted) -> None:
+    """The confidences of a table are those that Compare gives, to the percent that is shown."""
+    view = inspector.view(wanted)
+    assert view.table
+    assert not view.missing
+    assert not view.warnings
+    for row, example in enumerate(view.table.examples):
+        compared = inspector.service.compare(example.passage, example.question, wanted.backbone)
+        shown = {column.name: column for column in view.table.columns}
+        assert [answer.variant for answer in compared.answers] == list(shown)
+        for answer in compared.answers:
+            column = shown[answer.variant]
+            assert answer.answer == column.answers[row]
+            assert answer.prediction.confidence == pytest.approx(column.confidence[row], abs=1e-3)
+
+
+def test_the_confidence_of_a_sample_question_is_the_same_in_compare_and_in_error_inspection(
+    service: Service, tmp_path: Path
+) -> None:
+    path = tmp_path / "some.json"
+    write_json(path, to_squad(sample()[::20]))
+    inspector, wanted = Inspector(service), Wanted(service.backbone, UPLOAD, str(path))
+    fill(inspector, wanted)
+    assert_as_in_compare(inspector, wanted)
+
+
+def test_the_confidence_of_a_saved_answer_is_the_one_that_compare_gives(tmp_path: Path) -> None:
+    measured.backbone(tmp_path)
+    path = tmp_path / "some.json"
+    write_json(path, to_squad(sample()[:8]))
+    place = ["--backbone", str(tmp_path / "river-bert"), "--adapters", str(tmp_path / "adapters")]
+    for seed, name in enumerate(NAMES):
+        measured.variant(tmp_path / "adapters", name, seed=seed, temperature=1.5)
+        command = ["evaluate", str(path), "--variant", name, *place, "--runs", str(tmp_path / "runs"), "--no-bertscore"]
+        assert main([*command, "--save"]) == 0
+    engine = Engine(str(tmp_path / "river-bert"), adapters=tmp_path / "adapters")
+    assert engine.located
+    inspector = Inspector(Service({engine.backbone: engine}, engine.backbone))
+    assert_as_in_compare(inspector, Wanted("river-bert", UPLOAD, str(path)))

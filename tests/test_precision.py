@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from qa_compare import precision
-from qa_compare.precision import fastest_precision
+import app
+from qa_compare import __main__, batch, precision
+from qa_compare.engine import Engine
+from qa_compare.examples import to_squad
+from qa_compare.files import write_json
+from qa_compare.inspection import Inspector, Wanted
+from qa_compare.precision import IN_BF16, fastest_precision
+from qa_compare.service import UPLOAD, Service
+from qa_compare.ui import batch_view, errors_handlers
+from tests import measured, tiny
 
 
 @pytest.fixture(autouse=True)
@@ -86,3 +95,62 @@ def test_of_several_products_in_that_precision_the_fastest_counts(monkeypatch: p
     assert precision._seconds(torch.bfloat16) == 2.0
     assert set(multiplied) == {torch.bfloat16}
     assert len(multiplied) > 2
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a backbone, its base, and some questions."""
+    folder = tmp_path_factory.mktemp("precision")
+    measured.backbone(folder)
+    measured.variant(folder / "adapters", "base", seed=0)
+    write_json(folder / "questions.json", to_squad(tiny.examples(4)))
+    return folder
+
+
+def engine_of(house: Path, **options: str) -> Engine:
+    engine = Engine(str(house / "river-bert"), adapters=house / "adapters", **options)
+    assert engine.located
+    return engine
+
+
+def test_page_and_commands_compute_in_fp32_on_whatever_processor_unless_asked(
+    monkeypatch: pytest.MonkeyPatch, house: Path
+) -> None:
+    pretend(monkeypatch, instruction=True, fp32=2.0, bf16=1.0)
+    assert fastest_precision() == "bf16"
+    assert engine_of(house).precision == "fp32"
+    assert app.parser().parse_args([]).precision == "fp32"
+    for command in (["ask", "--passage", "x", "--question", "y"], ["predict", "f", "--variant", "v", "--output", "o"]):
+        assert __main__.parser().parse_args(command).precision == "fp32"
+    assert engine_of(house, precision="auto").precision == "bf16"
+    assert app.parser().parse_args(["--precision", "auto"]).precision == "auto"
+
+
+@pytest.mark.parametrize("chosen", ["fp32", "bf16"])
+def test_only_answers_in_bfloat16_say_so_wherever_they_stand(house: Path, chosen: str) -> None:
+    engine = engine_of(house, precision=chosen)
+    said = (IN_BF16,) if chosen == "bf16" else ()
+    assert engine.compare("the river flows", "where").warnings == said
+    inspector = Inspector(Service({engine.backbone: engine}, engine.backbone))
+    wanted = Wanted(engine.backbone, UPLOAD, str(house / "questions.json"))
+    for _progress in inspector.compute(wanted, lambda: False):
+        pass
+    view = inspector.view(wanted)
+    assert view.warnings == said
+    assert ("bfloat16" in errors_handlers._state(view)) is bool(said)
+    answers = batch.Answers(engine, tiny.examples(4))
+    for _progress in answers.find(["base"], lambda: False):
+        pass
+    result = answers.result(["base"])
+    assert result.warnings == said
+    assert ("bfloat16" in " ".join(batch_view._notes(result))) is bool(said)
+
+
+def test_nothing_is_saved_beside_a_variant_in_another_precision(
+    house: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ["--backbone", str(house / "river-bert"), "--adapters", str(house / "adapters"), "--runs", str(tmp_path)]
+    command = ["evaluate", str(house / "questions.json"), "--variant", "base", *place, "--no-bertscore", "--save"]
+    assert __main__.main([*command, "--precision", "bf16"]) == 2
+    assert "--save keeps what was computed in fp32" in capsys.readouterr().err
+    assert not list((house / "adapters").rglob("metrics.json"))

@@ -49,6 +49,7 @@ def endpoint(page: gr.Blocks, service: Service) -> Callable[..., dict[str, Any]]
             (SQuAD 2's metric; null where no question is marked as unanswerable); predictions: for each question id,
             title, question, gold and variants: answer, start, end (characters of the passage), confidence, exact_match
             and f1 (0 to 1; null without a gold answer); and problems: a sentence for each variant that could not answer
+            warnings: sentences about all of the answers
         """
         ticket = tasks.begin(request)
         task = tasks.start(request, ticket)
@@ -92,6 +93,7 @@ def _as_dict(result: Result) -> dict[str, Any]:
         "scores": [asdict(one) for one in result.scores],
         "predictions": as_objects(result),
         "problems": list(result.problems),
+        "warnings": list(result.warnings),
     }
 
 

@@ -90,7 +90,7 @@ def _notes(result: Result) -> list[str]:
         notes = [f"In percent, {held}, 95 % intervals over {estimates[0].over}.", *result.counts.sentences]
     if len(result.table.columns) > 1:
         notes.append(f"All variants give the same answer to {result.agreeing:,} of {count(result.done, 'question')}")
-    return notes
+    return [*notes, *result.warnings]
 
 
 def _saves(result: Result) -> str:

@@ -53,7 +53,7 @@ def endpoint(inspector: Inspector) -> Callable[..., dict[str, Any]]:
         Returns:
             source, questions (all), gold (those with gold answers, which alone are in the outcomes' counts), notes
             (sentences on the others), matching (those that meet the filters), columns, missing (variants without saved
-            answers), outcomes (key, right, wrong and count, whatever outcome was asked for), and rows: each with id,
+            answers), warnings (sentences), outcomes (key, right, wrong and count, whatever outcome was asked for), and rows: each with id,
             title, question, passage, gold, and variants: answer, kind, confidence (0 to 1), and exact_match and f1
             (0 to 1; null without a gold answer)
         """
@@ -104,6 +104,7 @@ def _found(inspector: Inspector, source: str, met: Filter, order: str, part: sli
         "matching": len(rows),
         "columns": [column.name for column in view.table.columns],
         "missing": [variant.name for variant in view.missing],
+        "warnings": list(view.warnings),
         "outcomes": [
             {"key": one.key, "right": list(one.right), "wrong": list(one.wrong), "count": one.count}
             for one in outcomes(view.table, met)

@@ -144,10 +144,11 @@ def refresh(
 
 def _state(view: View) -> str:
     count = f"{len(view.questions.examples):,}"
+    warnings = "".join(f" {cards.text(warning)}" for warning in view.warnings)
     if view.missing:
         names = cards.text(", ".join(one.label for one in view.missing))
-        return states.told(f"No answers to these {count} questions yet: <b>{names}</b>.")
-    return states.told(f"All columns have their answers to these {count} questions.")
+        return states.told(f"No answers to these {count} questions yet: <b>{names}</b>.{warnings}")
+    return states.told(f"All columns have their answers to these {count} questions.{warnings}")
 
 
 def show(inspector: Inspector, *values: Any) -> Updates:
