@@ -53,9 +53,9 @@ def endpoint(inspector: Inspector) -> Callable[..., dict[str, Any]]:
         Returns:
             source, questions (all), gold (those with gold answers, which alone are in the outcomes' counts), notes
             (sentences on the others), matching (those that meet the filters), columns, missing (variants without saved
-            answers), warnings (sentences), outcomes (key, right, wrong and count, whatever outcome was asked for), and rows: each with id,
-            title, question, passage, gold, and variants: answer, kind, confidence (0 to 1), and exact_match and f1
-            (0 to 1; null without a gold answer)
+            answers), warnings (sentences), outcomes (key, right, wrong and count, whatever outcome was asked for), and
+            rows: each with id, title, question, passage, gold, and variants: answer, kind, confidence (0 to 1), and
+            exact_match and f1 (0 to 1; null without a gold answer)
         """
         met = Filter(outcome, kind, variant, sure or None, question_word, answer_length, passage_length, article, text)
         try:
