@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,7 +80,8 @@ def run(method: Method, options: Options, own: MethodOptions, *, repairs: Repair
     base = build.start(backbone, weights, options, output)
     model = build.build(method, backbone, base, options, {**own, "tokenizer": weights.folder}, repairs)
     max_length = min(MAX_LENGTH, base.config.max_position_embeddings)
-    train, validation = training_data.datasets(data, tokenizer, max_length, options.answers)
+    train, validation, data = training_data.datasets(data, tokenizer, max_length, options.answers)
+    _tell(data)
     arguments = training_arguments(options, checkpoints, len(train))
     checkpoint = last_checkpoint(checkpoints) if options.resume else None
     # Trainer's own evaluation before the first step: one asked for before `train()` leaves several processes' model
@@ -109,6 +111,13 @@ def run(method: Method, options: Options, own: MethodOptions, *, repairs: Repair
             print(f"its weights, which are not shipped: {kept}")
     trainer.accelerator.wait_for_everyone()
     return output
+
+
+def _tell(data: training_data.Data) -> None:
+    """Say what is trained on and what is not, once, before the time is spent."""
+    if os.environ.get("RANK", "0") == "0":
+        for sentence in filter(None, (data.unplaced, data.record["summary"])):
+            print(f"train: {sentence}", file=sys.stderr, flush=True)
 
 
 def _places(method: Method, backbone: backbones.Backbone, options: Options) -> tuple[Path, Path]:

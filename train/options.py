@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qa_compare.backbones import ADAPTERS
+from train import leaks
 
 # the student report's values, in every command one flag away: --preset report
 REPORT: dict[str, Any] = {
@@ -47,6 +48,7 @@ class Options:
     validation_fraction: float = 0.05
     keep_out: tuple[Path, ...] = ()
     drop_overlap: bool = False
+    max_overlap: float = leaks.MOST
     max_examples: int | None = None
     max_validation: int | None = 1000
     answers: str = "first"
@@ -85,6 +87,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--validation-fraction", type=float, help="or this share of the training passages (default: 0.05)")
     add("--keep-out", type=Path, action="append", help="a test set: refuse to train on its passages; several times")
     add("--drop-overlap", action="store_true", help="leave overlapping training passages out instead of refusing")
+    add(
+        "--max-overlap", type=_whole_share, help="share of 13-word sequences that two passages may have in common (0.1)"
+    )
     add("--max-examples", type=positive, help="training questions, drawn at random")
     add("--max-validation", type=positive, help="validation questions, drawn at random (default: 1000)")
     add("--answers", choices=("first", "sampled"), help="train on the first gold answer, or on a random one each time")
@@ -112,6 +117,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _rate(text: str) -> float | None:
     return None if text == "own" else share(text)
+
+
+def _whole_share(text: str) -> float:
+    return 1.0 if float(text) == 1 else share(text)
 
 
 def share(text: str) -> float:

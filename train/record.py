@@ -28,7 +28,7 @@ from train.trainer import QATrainer
 
 _NOT_HYPERPARAMETERS = {
     "backbone", "weights", "revision", "adapters", "output", "init_from", "train_file", "validation_file",
-    "validation_fraction", "keep_out", "drop_overlap", "runs", "resume", "overwrite", "device",
+    "validation_fraction", "keep_out", "drop_overlap", "max_overlap", "runs", "resume", "overwrite", "device",
 }  # fmt: skip
 
 
