@@ -35,7 +35,11 @@ def card(folder: Path, metrics: Metrics | None = None, run: dict[str, Any] | Non
 
 def run_on(*names: str, before: dict[str, Any] | None = None) -> dict[str, Any]:
     files = [{"name": name, "sha256": "0" * 64} for name in names]
-    return {**RUN, "data": {"train_files": files, "train_questions": 5}, "continued_from": before}
+    return {
+        **RUN,
+        "data": {"train_files": files, "train_questions": 5, "validation_questions": 2},
+        "continued_from": before,
+    }
 
 
 def test_the_hub_reads_the_scores_as_a_model_index(tmp_path: Path) -> None:
