@@ -25,12 +25,18 @@ def start(
     backbone: backbones.Backbone, weights: backbones.Weights, options: Options, output: Path
 ) -> BertForQuestionAnswering:
     """The model that the adapter goes onto: the backbone's base, or the bare encoder when the base is what is made."""
-    if output.resolve() == (options.adapters / backbone.name / "base").resolve():
+    if base_folder(backbone, options, output) is None:
         model = backbones.load_model(backbone, weights)
     else:
         model = load_base(backbone, weights, options.adapters)
     _set_dropout(model, options.encoder_dropout)
     return model
+
+
+def base_folder(backbone: backbones.Backbone, options: Options, output: Path) -> Path | None:
+    """The folder of the base that a run's adapter goes onto, if there is one; None where the run makes the base."""
+    folder = options.adapters / backbone.name / "base"
+    return None if output.resolve() == folder.resolve() else folder
 
 
 def _set_dropout(base: nn.Module, rate: float | None) -> None:
