@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,13 @@ def test_bertscore_stands_with_its_encoder_and_confidence_with_its_error(tmp_pat
     assert "| BERTScore | 70.0 | 60.0 to 80.0 |" in text
     assert "BERTScore by MiniLM, last layer. Other encoders give other scores." in text
     assert "by 5.0 points on average (expected calibration error), at a temperature of 1.50; by 5.0 at 1." in text
+
+
+def test_a_calibration_at_another_temperature_is_not_taken_for_that_of_today(tmp_path: Path) -> None:
+    said = "The temperature has changed since, to 1.00: this error is not that of today."
+    assert said in card(tmp_path / "one", measured.metrics()).text
+    calibration = dataclasses.replace(measured.metrics().calibration, temperature=1.0)
+    assert "changed since" not in card(tmp_path / "other", measured.metrics(calibration=calibration)).text
 
 
 @pytest.mark.parametrize(
