@@ -104,7 +104,11 @@ def differences(recorded: dict[str, Any], now: dict[str, Any], place: str = "") 
 
 
 def _is_settings(value: dict[str, Any]) -> bool:
-    return not _is_hashes(value) and "sha256" not in value
+    return not _is_hashes(value) and not _is_file(value)
+
+
+def _is_file(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"name", "sha256"}
 
 
 def _is_hashes(value: Any) -> bool:
@@ -114,7 +118,7 @@ def _is_hashes(value: Any) -> bool:
 def _content(value: Any) -> Any:
     if isinstance(value, list):
         return [_content(one) for one in value]
-    return value["sha256"] if isinstance(value, dict) and "sha256" in value else value
+    return value["sha256"] if _is_file(value) else value
 
 
 def _shown(value: Any) -> str:
@@ -122,8 +126,8 @@ def _shown(value: Any) -> str:
         return ", ".join(map(_shown, value)) or "none"
     if _is_hashes(value):
         return ", ".join(value) or "none"
-    if isinstance(value, dict):
-        return str(value.get("name", value))
+    if _is_file(value):
+        return str(value["name"])
     return "none" if value is None else str(value)
 
 

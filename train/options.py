@@ -85,7 +85,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--train-file", type=Path, action="append", help="SQuAD JSON, JSONL or CSV; several times (default: the hub's)")
     add("--validation-file", type=Path, help="held-out questions for early stopping")
     add("--validation-fraction", type=float, help="or this share of the training passages (default: 0.05)")
-    add("--keep-out", type=Path, action="append", help="a test set: refuse to train on its passages; several times")
+    add(
+        "--keep-out",
+        type=Path,
+        action="append",
+        help="a test set: refuse to train on passages like its own; several times",
+    )
     add("--drop-overlap", action="store_true", help="leave overlapping training passages out instead of refusing")
     add(
         "--max-overlap", type=_whole_share, help="share of 13-word sequences that two passages may have in common (0.1)"
@@ -108,8 +113,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", choices=("auto", "cpu", "cuda"))
     add("--seed", type=seed)
     add("--runs", type=Path, help="folder for checkpoints (default: runs)")
-    add("--resume", action="store_true", help="go on from the last checkpoint of this output")
-    add("--overwrite", action="store_true", help="replace a finished run; the old folder is kept under --runs")
+    add(
+        "--resume",
+        action="store_true",
+        help="go on from the last checkpoint of this output, with its settings and data",
+    )
+    add(
+        "--overwrite",
+        action="store_true",
+        help="replace a finished run, at the end of this one; the old folder is kept under --runs",
+    )
     add("--pad-to", type=positive, help="pad every window to this many tokens, as the report does (slower)")
     add("--encoder-dropout", type=_rate, help='in the encoder, or "own": what its checkpoint says (default: 0, faster)')
     add("--preset", choices=("report",), help="the student report's values; options given beside it win")
