@@ -38,7 +38,7 @@ from qa_compare.modeling import own_head
 from qa_compare.readers import read_examples
 from train import build, lora
 from train.command import one_line
-from train.data import Collator, WindowDataset, draw
+from train.data import Collator, WindowDataset, draw, located
 from train.loop import training_arguments
 from train.options import Options, positive
 from train.trainer import LABELS, QATrainer
@@ -75,7 +75,7 @@ def _common(options: Options) -> tuple[backbones.Backbone, backbones.Weights, Wi
     backbone = backbones.get(options.backbone)
     weights = backbones.locate(backbone)
     tokenizer = backbones.load_tokenizer(weights)
-    examples = [example for path in options.train_file for example in read_examples(path) if example.answers]
+    examples = [example for path in options.train_file for example in read_examples(path) if located(example)]
     windows = WindowDataset(encode(draw(examples, QUESTIONS, 0), tokenizer, max_length=MAX_LENGTH))
     return backbone, weights, windows, tokenizer
 

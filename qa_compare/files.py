@@ -1,11 +1,14 @@
-"""Files read and written so that nothing is lost: written beside and renamed, hashed, faults told in a sentence."""
+"""Files and folders written so that nothing is lost: beside, then renamed; read, hashed, faults told in a sentence."""
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import json
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +26,7 @@ _REASONS = {
     errno.ENOTDIR: "a part of its path is not a folder",
     errno.EISDIR: "it is a folder",
 }
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD; RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
 
 
 def _sentence(verb: str, path: Path, error: OSError) -> str:
@@ -55,6 +59,57 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def replace_folder(new: Path, place: Path) -> None:
+    """Put the folder `new` in the place of another, or of none; the other one is removed then.
+
+    Whoever looks sees the one or the other whole, wherever the system can exchange two names (Linux, macOS); elsewhere
+    there is neither for an instant, and what a process leaves that is killed in it, `finish_replacing` ends.
+
+    Raises:
+        UserError: it cannot be done; both folders are as they were.
+    """
+    try:
+        if not place.exists():
+            new.rename(place)
+            return
+        if _exchanged(new, place):
+            shutil.rmtree(new, ignore_errors=True)
+            return
+        aside = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}-old-"))
+        shutil.move(place, aside)  # a layered file system does not rename what lies in a lower layer
+        new.rename(place)
+        shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        raise UserError(_sentence("replaced", place, error)) from error
+
+
+def finish_replacing(new: Path, place: Path) -> None:
+    """End what a process left that was killed within `replace_folder`. Raises UserError where it cannot be done."""
+    if not place.parent.is_dir():
+        return
+    asides = list(place.parent.glob(f".{place.name}-old-*"))
+    try:
+        if asides and new.exists():
+            shutil.rmtree(place, ignore_errors=True)  # at most a part of it is still there
+            new.rename(place)
+        for aside in asides:
+            shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        raise UserError(_sentence("replaced", place, error)) from error
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchange two folders' names in one step; False where the system or the disk cannot."""
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        names = os.fsencode(one), os.fsencode(other)
+        if sys.platform == "darwin":
+            return bool(library.renamex_np(*names, _EXCHANGE) == 0)
+        return bool(library.renameat2(_HERE, names[0], _HERE, names[1], _EXCHANGE) == 0)
+    except (AttributeError, OSError, TypeError):
+        return False
 
 
 def synced(path: Path) -> Path:

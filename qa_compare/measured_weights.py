@@ -1,4 +1,4 @@
-"""Which weights a `metrics.json` was measured on, and whether they are still the ones that lie there."""
+"""Which weights a `metrics.json` was measured on, at which temperature, and whether they are still those of today."""
 
 from __future__ import annotations
 
@@ -28,3 +28,15 @@ def stale(metrics: Metrics, name: str, variants: Iterable[Variant]) -> bool:
 def sentence(name: str) -> str:
     """What is said of a variant whose scores are stale."""
     return f"{name} was measured on other weights than it has now: python -m qa_compare evaluate FILE --save"
+
+
+def other_temperature(name: str, metrics: Metrics, temperature: float) -> str | None:
+    """What is said of a variant whose confidence was measured at another temperature than it has now; None where it is
+    the same. Its answers, and so its exact match and F1, do not depend on it."""
+    before = metrics.calibration.temperature
+    if before == temperature:
+        return None
+    return (
+        f"{name}'s confidence was measured at a temperature of {before:.3g}, and {temperature:.3g} is used now: "
+        "python -m qa_compare evaluate FILE --save"
+    )

@@ -95,9 +95,14 @@ def overview(backbone: Backbone, adapters: Path) -> Overview:
     reader = Reader(adapters)
     variants = discover(backbone, adapters)
     found = [_measured(variant, variant.folder, reader) for variant in variants if variant.folder]
+    temperatures = {variant.name: variant.temperature for variant in variants if not variant.problem}
     for one in found:
         if one and one.metrics and measured_weights.stale(one.metrics, one.name, variants):
             reader.note(measured_weights.sentence(one.name))
+        elif one and one.metrics and one.name in temperatures:
+            said = measured_weights.other_temperature(one.name, one.metrics, temperatures[one.name])
+            if said:
+                reader.note(said)
     root = adapters / backbone.name
     return Overview(
         backbone=backbone.name,

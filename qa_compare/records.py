@@ -216,11 +216,13 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class RunData:
-    """What a run learned from. `train_files` is empty for SQuAD's training questions from the hub."""
+    """What a run learned from. `train_files` is empty for SQuAD's training questions from the hub; `summary` says in
+    words what was left out, and why, or is None in records from before that was counted."""
 
     train_files: tuple[DataFile, ...]
     train_questions: int
     validation_questions: int
+    summary: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,8 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """All answers in the examples' order, and the seconds it took to find them, loading left out."""
+    """All answers in the examples' order, and the seconds it took to find them, loading left out. A chunk's seconds are
+    divided by the number of processes that worked side by side when it was answered."""
 
     answered: tuple[Answered, ...]
     seconds: float
@@ -59,6 +60,7 @@ class Pass:
 class _Chunk:
     number: int
     seconds: float
+    team: int  # processes that worked side by side then: a resumed pass may have another number
     rows: list[Answered]
 
 
@@ -93,14 +95,14 @@ class Work:
             for number in self._mine:
                 begin = time.perf_counter()
                 rows = self._answer(self._chunks[number])
-                chunk = _Chunk(number, time.perf_counter() - begin, rows)
-                file.write(b"\n" + json.dumps([number, chunk.seconds, [astuple(row) for row in rows]]).encode())
+                chunk = _Chunk(number, time.perf_counter() - begin, self.team.count, rows)
+                file.write(b"\n" + json.dumps(astuple(chunk)).encode())
                 self._known[number] = chunk
                 done += len(rows)
                 progress(done, self.total)
         chunks = {chunk.number: chunk for chunk in self.team.gather(list(self._known.values()))}
         ordered = [chunks[number] for number in range(len(self._chunks))]
-        seconds = sum(chunk.seconds for chunk in ordered) / self.team.count
+        seconds = sum(chunk.seconds / chunk.team for chunk in ordered)
         return Pass(tuple(row for chunk in ordered for row in chunk.rows), seconds)
 
     def forget(self) -> None:
@@ -131,11 +133,11 @@ def _read(folder: Path, chunks: Sequence[Sequence[Example]]) -> dict[int, _Chunk
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_bytes().split(b"\n"):
             try:
-                number, seconds, rows = json.loads(line)
-                chunk = _Chunk(number, seconds, [Answered(*row) for row in rows])
-                if [row.id for row in chunk.rows] == [example.id for example in chunks[number]]:
+                number, seconds, team, rows = json.loads(line)
+                chunk = _Chunk(number, seconds, team, [Answered(*row) for row in rows])
+                if seconds / team >= 0 and [row.id for row in chunk.rows] == [example.id for example in chunks[number]]:
                     found[chunk.number] = chunk
-            except (ValueError, TypeError, IndexError):
+            except (ValueError, TypeError, IndexError, ZeroDivisionError):
                 continue
     return found
 

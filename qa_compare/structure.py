@@ -43,7 +43,8 @@ def _convert(kind: Any, value: Any, place: str) -> Any:
 
 
 def _members(kind: Any, value: dict[str, Any], place: str) -> dict[str, Any]:
-    optional = {one.name for one in fields(kind) if one.default is not MISSING} if is_dataclass(kind) else set()
+    own = fields(kind) if is_dataclass(kind) else ()
+    optional = {one.name for one in own if one.default is not MISSING or one.default_factory is not MISSING}
     members = {}
     for name, hint in get_type_hints(kind).items():
         if name in value:

@@ -25,6 +25,7 @@ from tests import measured
 from tests.test_runs import RUN
 
 QUESTIONS = 200
+TEMPERATURE = 1.6
 DATA = Dataset("river.json", "f" * 64, QUESTIONS)
 F1 = {"base": 66.5, "lora": 72.1, "prompt-tuning": 67.4}
 TRAINED = {"base": 664_322, "lora": 664_322, "prompt-tuning": 8_450}
@@ -54,7 +55,7 @@ def metrics(f1: float, **changes: Any) -> Metrics:
             "exact_match": estimate(f1 - 12),
             "f1": estimate(f1),
             "bertscore": BertScore(f1 + 5, f1 + 4, f1 + 6, "L6-hash", "MiniLM, layer 6"),
-            "calibration": Calibration(1.6, error(9.0), error(2.0)),
+            "calibration": Calibration(TEMPERATURE, error(9.0), error(2.0)),
             "slices": tuple(named),
             **changes,
         }
@@ -105,7 +106,7 @@ def write_variant(folder: Path, label: str) -> None:
     described = {"label": label, "method": folder.name, "backbone": folder.parent.name, "weights": "not shipped"}
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "variant.json").exists():
-        write_json(folder / "variant.json", {**described, "temperature": 1.0, "sha256": {}})
+        write_json(folder / "variant.json", {**described, "temperature": TEMPERATURE, "sha256": {}})
 
 
 def write_all(adapters: Path, backbone: str = "river-bert") -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,11 @@ def card(folder: Path, metrics: Metrics | None = None, run: dict[str, Any] | Non
 
 def run_on(*names: str, before: dict[str, Any] | None = None) -> dict[str, Any]:
     files = [{"name": name, "sha256": "0" * 64} for name in names]
-    return {**RUN, "data": {"train_files": files, "train_questions": 5}, "continued_from": before}
+    return {
+        **RUN,
+        "data": {"train_files": files, "train_questions": 5, "validation_questions": 2},
+        "continued_from": before,
+    }
 
 
 def test_the_hub_reads_the_scores_as_a_model_index(tmp_path: Path) -> None:
@@ -70,6 +75,13 @@ def test_bertscore_stands_with_its_encoder_and_confidence_with_its_error(tmp_pat
     assert "| BERTScore | 70.0 | 60.0 to 80.0 |" in text
     assert "BERTScore by MiniLM, last layer. Other encoders give other scores." in text
     assert "by 5.0 points on average (expected calibration error), at a temperature of 1.50; by 5.0 at 1." in text
+
+
+def test_a_calibration_at_another_temperature_is_not_taken_for_that_of_today(tmp_path: Path) -> None:
+    said = "The temperature has changed since, to 1.00: this error is not that of today."
+    assert said in card(tmp_path / "one", measured.metrics()).text
+    calibration = dataclasses.replace(measured.metrics().calibration, temperature=1.0)
+    assert "changed since" not in card(tmp_path / "other", measured.metrics(calibration=calibration)).text
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from qa_compare.files import write_json
 from qa_compare.modeling import Repairs
 from tests import tiny, training_fixture
 from tests.training_fixture import read, refused
-from train import ablation, experiment, sample_efficiency
+from train import ablation, experiment, loop, sample_efficiency
 
 pytestmark = pytest.mark.slow
 
@@ -130,14 +130,53 @@ def test_results_of_other_options_are_not_mixed(common, tmp_path, capsys):
     (tmp_path / "adapters" / "checkpoint").mkdir(parents=True)
     write_json(tmp_path / "adapters" / "checkpoint" / "ablation.json", {"backbone": "checkpoint", "results": []})
     line = refused(capsys, ablation.main, common)
-    assert "was made with other data or options: pass --overwrite" in line
+    assert "was made with other data or options: train_files (none, now train.json); " in line
+    assert "pass --overwrite" in line
     line = refused(capsys, ablation.main, [*common, "--output", "elsewhere"])
     assert "--output has no meaning here" in line
 
 
+def test_partial_results_are_gone_on_with_only_in_their_own_settings(common, tmp_path, capsys, monkeypatch):
+    path = tmp_path / "adapters" / "checkpoint" / "sample_efficiency.json"
+    command = [*common, "--sizes", "2", "--max-steps", "1"]
+    given = command.index("--precision")
+    monkeypatch.setattr(loop, "fastest_precision", lambda device: "fp32")
+    measured = [*command[:given], "--precision", "auto", *command[given + 2 :]]
+    sample_efficiency.main(measured)
+    whole = read(path)
+    write_json(path, {**whole, "results": whole["results"][:2]})
+    for change, said in (
+        (["--learning-rate", "0.5"], "hyperparameters: lora: learning_rate (0.001, now 0.5)"),
+        (["--validation-fraction", "0.4"], "split: validation_fraction (0.3, now 0.4)"),
+        (["--drop-overlap"], "split: drop_overlap (False, now True)"),
+        (["--questions", "9"], "scored_on: questions (10, now 9)"),
+    ):
+        line = refused(capsys, sample_efficiency.main, [*measured, *change])
+        assert said in line
+        assert "Give the same again, or pass --overwrite to begin anew" in line
+    tiny.checkpoint(tmp_path / "checkpoint", seed=1)
+    assert "start: backbone (of other content)" in refused(capsys, sample_efficiency.main, measured)
+    tiny.checkpoint(tmp_path / "checkpoint")
+    monkeypatch.setattr(loop, "fastest_precision", lambda device: "bf16")
+    sample_efficiency.main(measured)  # another machine, or another minute, multiplies otherwise
+    assert read(path)["precision"] == "fp32"
+    assert [row["f1"] for row in read(path)["results"]] == [row["f1"] for row in whole["results"]]
+
+
+def test_results_from_before_the_base_was_recorded_are_gone_on_with_and_that_is_said(common, tmp_path, capsys):
+    path = tmp_path / "adapters" / "checkpoint" / "ablation.json"
+    ablation.main([*common, "--max-steps", "1"])
+    whole = read(path)
+    write_json(path, {key: value for key, value in whole.items() if key not in ("start", "split", "precision")})
+    capsys.readouterr()
+    ablation.main([*common, "--max-steps", "1"])
+    assert "does not say its precision, start, split: these are taken to be those of now" in capsys.readouterr().err
+    assert read(path)["results"] == whole["results"]
+
+
 def test_the_questions_scored_on_are_kept_out_of_training(common, tmp_path, files, capsys):
     write_json(tmp_path / "test.json", to_squad(tiny.examples(12)))
-    assert "also stand in the held-out questions" in refused(capsys, sample_efficiency.main, common)
+    assert "overlap held-out ones: 12 equal to one" in refused(capsys, sample_efficiency.main, common)
 
 
 def test_more_questions_take_the_same_steps_and_the_most_of_them_four_times_as_many(common, tmp_path, trainings):

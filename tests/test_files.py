@@ -12,8 +12,19 @@ from typing import Any
 
 import pytest
 
+from qa_compare import files
 from qa_compare.errors import UserError
-from qa_compare.files import atomic, parse_json, read_bytes, read_json, sha256, write_json, write_text
+from qa_compare.files import (
+    atomic,
+    finish_replacing,
+    parse_json,
+    read_bytes,
+    read_json,
+    replace_folder,
+    sha256,
+    write_json,
+    write_text,
+)
 
 
 @pytest.fixture
@@ -167,3 +178,76 @@ def test_sha256_is_the_hash_of_the_bytes(tmp_path: Path) -> None:
     data = bytes(range(256)) * 5_000
     (tmp_path / "file").write_bytes(data)
     assert sha256(tmp_path / "file") == hashlib.sha256(data).hexdigest()
+
+
+def two_folders(folder: Path) -> tuple[Path, Path]:
+    """A new one, to take the place of an old one that has a file more."""
+    for name, members in (("new", ("weights",)), ("old", ("weights", "scores"))):
+        (folder / name).mkdir()
+        for member in members:
+            (folder / name / member).write_text(name)
+    return folder / "new", folder / "old"
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("exchanges", [True, False], ids=["exchanged", "renamed twice"])
+def test_a_folder_takes_the_place_of_another_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
+) -> None:
+    if not exchanges:
+        monkeypatch.setattr(files, "_exchanged", lambda one, other: False)
+    new, old = two_folders(tmp_path)
+    replace_folder(new, old)
+    assert contents(old) == {"weights": "new"}
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    replace_folder(old, tmp_path / "elsewhere")
+    assert contents(tmp_path / "elsewhere") == {"weights": "new"}
+
+
+def test_there_is_a_whole_folder_at_every_moment_of_an_exchange(tmp_path: Path) -> None:
+    new, old = two_folders(tmp_path)
+    if not files._exchanged(new, old):
+        pytest.skip("this disk cannot exchange two names")
+    assert (contents(new), contents(old)) == ({"weights": "old", "scores": "old"}, {"weights": "new"})
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_what_is_killed_between_two_renames_is_ended_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Killed behind the first rename, behind the second, and while the old folder was being moved file by file."""
+    new, old = two_folders(tmp_path)
+    monkeypatch.setattr(files, "_exchanged", lambda one, other: False)
+    real = files.shutil.move
+
+    def killed(*_args: Any, **_options: Any) -> None:
+        raise KeyboardInterrupt
+
+    def moved(one: Path, other: Path) -> None:
+        if step == 3:
+            (one / "scores").unlink()
+        else:
+            real(one, other)
+        raise KeyboardInterrupt
+
+    if step == 2:
+        monkeypatch.setattr(files.shutil, "rmtree", killed)
+    else:
+        monkeypatch.setattr(files.shutil, "move", moved)
+    with pytest.raises(KeyboardInterrupt):
+        replace_folder(new, old)
+    monkeypatch.undo()
+    finish_replacing(new, old)
+    assert contents(old) == {"weights": "new"}
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_there_is_nothing_to_end_where_nothing_was_killed(tmp_path: Path) -> None:
+    new, old = two_folders(tmp_path)
+    finish_replacing(new, old)
+    finish_replacing(new, tmp_path / "nowhere" / "at all")
+    assert contents(old) == {"weights": "old", "scores": "old"}
+    assert new.is_dir()

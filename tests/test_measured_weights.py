@@ -63,3 +63,14 @@ def test_the_page_says_which_variant_was_measured_on_other_weights(adapters: Pat
     write_metrics(folder / "metrics.json", measured.metrics(weights={f"lora/{HEAD_FILE}": "0" * 64}))
     [said] = overview(RIVER, adapters).problems
     assert said.startswith("lora was measured on other weights than it has now")
+
+
+def test_the_page_says_whose_confidence_was_measured_at_another_temperature(adapters: Path) -> None:
+    """As `train.calibrate` leaves it: the answers are the same, and how sure they are is not."""
+    found = discover(RIVER, adapters)
+    for name in ("lora", "other"):
+        write_metrics(adapters / "river-bert" / name / "metrics.json", measured.metrics(weights=weights(name, found)))
+        file = adapters / "river-bert" / name / "variant.json"
+        write_json(file, {**read_json(file), "temperature": 1.5 if name == "other" else 2.25})
+    [said] = overview(RIVER, adapters).problems
+    assert said.startswith("lora's confidence was measured at a temperature of 1.5, and 2.25 is used now: python")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,23 @@ from qa_compare import backbones, variants
 from qa_compare.backbones import BACKBONES, Backbone
 from qa_compare.cards import write_card
 from qa_compare.errors import UserError
-from qa_compare.files import write_json
+from qa_compare.files import read_json, write_json
+from qa_compare.records import BertScore, Dataset, Estimate
 from qa_compare.variants import ADAPTER_FILE, HEAD_FILE, LABELS, Variant, describe
-from tests import tiny
+from tests import measured, tiny
 
 pytestmark = pytest.mark.slow
 
 MERGED, PLAIN, OWN = (BACKBONES[name] for name in ("minilm-l6-qa", "minilm-l6", "bert-tiny"))
-RUN = {
+RUN: dict[str, Any] = {
+    "method": "lora",
     "trainable_parameters": 8_450,
     "total_parameters": 22_574_596,
-    "data": {"train_questions": 7_546, "train_files": [{"name": "a.json"}, {"name": "b.json"}]},
+    "data": {
+        "train_questions": 7_546,
+        "validation_questions": 300,
+        "train_files": [{"name": "a.json", "sha256": "0" * 64}, {"name": "b.json", "sha256": "1" * 64}],
+    },
     "steps": 4_770,
     "seconds": 780.4,
     "device": "2 threads",
@@ -31,11 +38,17 @@ RUN = {
     "stopped": "all steps done",
     "hyperparameters": {"seed": 0, "rank": None, "learning_rate": 3e-3},
 }
-METRICS = {
-    "dataset": {"name": "SQuAD v1.1 validation", "fingerprint": "f" * 64, "questions": 10_570},
-    "exact_match": {"value": 54.04, "low": 53.1, "high": 55.0},
-    "f1": {"value": 68.0, "low": 67.2, "high": 68.8},
-}
+
+
+def scores(**more: Any) -> dict[str, Any]:
+    """What `metrics.json` holds."""
+    made = measured.metrics(
+        dataset=Dataset("SQuAD v1.1 validation", "f" * 64, 10_570),
+        exact_match=Estimate(54.04, 53.1, 55.0),
+        f1=Estimate(68.0, 67.2, 68.8),
+        **more,
+    )
+    return {key: value for key, value in asdict(made).items() if value is not None}
 
 
 def card(
@@ -62,8 +75,9 @@ def test_a_card_says_who_is_left_out_of_the_scores_and_has_squad_2s_metric(tmp_p
     parts = {"has_ans_exact": 60.0, "has_ans_f1": 70.0, "has_ans_total": 8, "no_ans_exact": 0.0, "no_ans_f1": 0.0}
     two = {"exact": 48.0, "f1": 56.0, "total": 10, **parts, "no_ans_total": 2}
     counts = {"questions": 10, "scored": 8, "unanswerable": 2}
-    estimate = {**METRICS["f1"], "resampled": "articles", "units": 48}
-    scored = {**METRICS, "dataset": {**METRICS["dataset"], **counts}, "f1": estimate, "squad2": two}
+    plain = scores()
+    estimate = {**plain["f1"], "resampled": "articles", "units": 48}
+    scored = {**plain, "dataset": {**plain["dataset"], **counts}, "f1": estimate, "squad2": two}
     _, text = card(tmp_path, "lora", metrics=scored)
     assert "2 of 10 questions are marked as unanswerable: exact match and F1 leave them out" in text
     assert "95 % intervals over 48 articles." in text
@@ -119,17 +133,59 @@ def test_the_training_run_is_told(tmp_path: Path) -> None:
 
 
 def test_a_run_on_the_hubs_squad_names_it(tmp_path: Path) -> None:
-    run = {**RUN, "data": {"train_questions": 87_599, "train_files": []}}
+    run = {**RUN, "data": {"train_questions": 87_599, "validation_questions": 9, "train_files": []}}
     assert "87,599 questions from SQuAD v1.1's training questions; " in card(tmp_path, "lora", run=run)[1]
 
 
 def test_metrics_are_shown_with_their_intervals_and_data_set(tmp_path: Path) -> None:
-    metrics = {**METRICS, "bertscore": {"value": 91.26, "hash": "bert-base_L9"}}
-    data, text = card(tmp_path, "lora", metrics=metrics)
+    scored = BertScore(91.26, 90.0, 92.5, "bert-base_L9", "BERT, layer 9")
+    data, text = card(tmp_path, "lora", metrics=scores(bertscore=scored))
     assert data["metrics"] == ["exact_match", "f1"]
     assert "SQuAD v1.1 validation, 10,570 questions, in percent." in text
-    assert "| exact match | 54.0 | 53.1 to 55.0 |\n| F1 | 68.0 | 67.2 to 68.8 |\n| BERTScore | 91.3 | – |" in text
-    assert "BERTScore" not in card(tmp_path, "lora", metrics=METRICS)[1]
+    assert (
+        "| exact match | 54.0 | 53.1 to 55.0 |\n| F1 | 68.0 | 67.2 to 68.8 |\n| BERTScore | 91.3 | 90.0 to 92.5 |"
+        in text
+    )
+    assert "BERTScore" not in card(tmp_path, "lora", metrics=scores())[1]
+
+
+def test_what_was_left_out_of_training_is_told(tmp_path: Path) -> None:
+    run = {**RUN, "data": {**RUN["data"], "summary": "Trained on 7,546 of 7,938 questions; left out: 392 not drawn."}}
+    assert (
+        "\n\nTrained on 7,546 of 7,938 questions; left out: 392 not drawn.\n\n|" in card(tmp_path, "lora", run=run)[1]
+    )
+
+
+def test_a_variant_that_says_nothing_of_virtual_positions_has_a_card(tmp_path: Path) -> None:
+    card(tmp_path, "lora")
+    described = read_json(tmp_path / "variant.json")
+    del described["virtual_positions"]
+    write_json(tmp_path / "variant.json", described)
+    write_card(tmp_path, MERGED)
+    assert "Plain PEFT loads it onto the merged base" in (tmp_path / "README.md").read_text()
+
+
+def test_a_run_that_continued_an_adapter_without_a_record_says_so(tmp_path: Path) -> None:
+    run = {**RUN, "continued_from": {"label": "LoRA", "method": "lora", "sha256": {"adapter_model.safetensors": "0"}}}
+    assert "- It continues an adapter that came without a record of its data: ask" in card(tmp_path, "lora", run=run)[1]
+    assert "without a record" not in card(tmp_path, "lora", run=RUN)[1]
+
+
+@pytest.mark.parametrize("name", ["variant", "run", "metrics"])
+def test_whatever_a_record_lacks_ends_in_a_sentence_or_a_card(tmp_path: Path, name: str) -> None:
+    files = {"run": {**RUN, "continued_from": RUN}, "metrics": scores()}
+    card(tmp_path, "full", file=None, **files)
+    whole = read_json(tmp_path / f"{name}.json")
+    for key in whole:
+        write_json(tmp_path / f"{name}.json", {one: value for one, value in whole.items() if one != key})
+        said = f'{name}.json has no "{key}"'
+        try:
+            write_card(tmp_path, MERGED)
+        except UserError as error:
+            said_instead = str(error).removeprefix(f"{tmp_path}/")
+        else:
+            said_instead = said
+        assert said_instead == said
 
 
 def test_a_card_is_replaced_and_one_without_its_variant_refused(tmp_path: Path) -> None:

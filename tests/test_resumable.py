@@ -132,9 +132,10 @@ def test_processes_on_machines_with_disks_of_their_own_share_what_is_left(engine
         both = list(pool.map(work, (0, 1), (here, there)))
     assert [one.answered for one in both] == [whole.answered, whole.answered]
     lines = [line for folder in (here, there) for path in folder.iterdir() for line in path.read_text().split("\n")]
-    seconds = [json.loads(line)[1] for line in lines if line]
-    assert len(seconds) == 6
-    assert [one.seconds for one in both] == pytest.approx([sum(seconds) / 2] * 2)
+    seconds = {chunk[0]: chunk[1] for chunk in (json.loads(line) for line in lines if line)}
+    assert len(lines) == len(seconds) + 3 == 9  # each of the three files begins with a line break
+    alone = seconds.pop(0)  # one process had answered it before the two began
+    assert [one.seconds for one in both] == pytest.approx([alone + sum(seconds.values()) / 2] * 2)
     assert answered == {0: [1, 3, 5], 1: [2, 4]}  # chunk 0 lies on the second one's disk
 
 
@@ -164,6 +165,33 @@ def test_the_seconds_of_an_earlier_part_count(engine: Engine, tmp_path: Path) ->
     first = Work(engine, examples, "base", tmp_path / "runs", Team()).run(quiet)
     again = Work(engine, examples, "base", tmp_path / "runs", Team()).run(quiet)
     assert first.seconds == again.seconds > 0
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 3), (2, 3)])
+def test_a_pass_that_goes_on_in_another_number_of_processes_counts_each_chunk_by_the_team_of_its_time(
+    engine: Engine, tmp_path: Path, before: int, after: int
+) -> None:
+    examples = tiny.examples(24)  # six chunks
+
+    def member(index: int, count: int) -> Any:
+        return SimpleNamespace(index=index, count=count, gather=lambda items: items)
+
+    with pytest.raises(KeyboardInterrupt):  # the first of the team answers one chunk, and all are killed
+        Work(engine, examples, "base", tmp_path / "runs", member(0, before)).run(interrupt)
+    together = Threads(after)
+    with ThreadPoolExecutor(after) as pool:
+        passes = list(
+            pool.map(
+                lambda index: Work(engine, examples, "base", tmp_path / "runs", together.member(index)).run(quiet),  # type: ignore[arg-type]
+                range(after),
+            )
+        )
+    lines = [line for path in (tmp_path / "runs").iterdir() for line in path.read_text().split("\n") if line]
+    told = {number: (seconds, team) for number, seconds, team, _ in map(json.loads, lines)}
+    assert [team for _, (_, team) in sorted(told.items())] == [before, *[after] * 5]
+    expected = sum(seconds / team for seconds, team in told.values())
+    assert [one.seconds for one in passes] == pytest.approx([expected] * after)
 
 
 def test_partial_results_of_anything_else_are_not_taken(place: Path, engine: Engine, tmp_path: Path) -> None:

@@ -129,6 +129,13 @@ def test_a_run_is_read_and_what_is_newer_passed_over(tmp_path: Path) -> None:
     assert run.hyperparameters == RUN["hyperparameters"]
 
 
+def test_a_run_from_before_versions_were_recorded_is_read(tmp_path: Path) -> None:
+    write_json(tmp_path / "run.json", {key: value for key, value in RUN.items() if key != "versions"})
+    found = read_run(tmp_path)
+    assert found
+    assert found.versions == {}
+
+
 def test_every_run_of_this_checkout_can_be_read() -> None:
     trained = [path.parent for path in ADAPTERS.glob("*/*/run.json")]
     scored = [path.parent for path in ADAPTERS.glob("*/*/metrics.json")]

@@ -6,12 +6,14 @@ import itertools
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from qa_compare import backbones, variants
+from qa_compare.cards import write_card
 from qa_compare.engine import Engine
 from qa_compare.errors import UserError
 from qa_compare.examples import to_squad
@@ -19,8 +21,8 @@ from qa_compare.features import encode
 from qa_compare.files import write_json
 from qa_compare.loading import apply, apply_adapter, load_base
 from qa_compare.modeling import QAPeftModel, own_head
-from qa_compare.runs import read_log
-from tests import tiny, training_fixture
+from qa_compare.runs import read_log, write_metrics
+from tests import measured, tiny, training_fixture
 from tests.near import expect_near
 from tests.places import ROOT
 from tests.training_fixture import arguments, read, refused
@@ -136,9 +138,18 @@ def test_a_folder_is_calibrated_on_the_passages_that_its_training_files_hold_out
     right = itertools.cycle([1.0, 0.0])
     monkeypatch.setattr(held_out, "exact_match", lambda answer, golds: next(right))
     monkeypatch.setattr(held_out, "_FEWEST", 2)
+    calibration = replace(measured.metrics().calibration, temperature=1.0)
+    write_metrics(folder / "metrics.json", measured.metrics(calibration=calibration))
+    write_card(folder, backbones.get(str(tmp_path / "checkpoint")))
+    assert "changed since" not in (folder / "README.md").read_text()
+    scores = (folder / "metrics.json").read_bytes()
     calibrate.main([*options, "--train-file", str(files[0])])
     after = read(folder / "variant.json")
-    assert f"fitted on {len(held)} held-out questions" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"fitted on {len(held)} held-out questions" in said
+    assert "lora's confidence was measured at a temperature of 1, and " in said
+    assert (folder / "metrics.json").read_bytes() == scores
+    assert f"changed since, to {after['temperature']:.2f}" in (folder / "README.md").read_text()
     assert after["temperature"] != 1.0
     assert {**after, "temperature": 1.0} == described
 

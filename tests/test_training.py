@@ -14,10 +14,12 @@ from qa_compare.examples import Answer, Example, to_squad
 from qa_compare.files import sha256, write_json
 from qa_compare.runs import read_log
 from qa_compare.scoring import score
+from qa_compare.variants import ADAPTER_FILE
 from tests import tiny, training_fixture
 from tests.training_fixture import read, refused
-from train import base, full, ia3, lora, options, prefix_tuning, prompt_tuning
-from train.checkpoints import MANIFEST, Sealed, last_checkpoint
+from train import base, full, held_out, ia3, loop, lora, options, prefix_tuning, prompt_tuning, record
+from train.checkpoints import MANIFEST, Sealed, last_checkpoint, settings_of
+from train.data import Data
 from train.loop import Method
 from train.trainer import ByLength
 
@@ -110,6 +112,97 @@ def test_a_finished_run_is_not_overwritten_unless_asked_and_then_put_aside(train
     assert (aside / "adapter_model.safetensors").read_bytes() == kept
 
 
+def test_a_run_may_take_the_place_of_the_variant_that_it_continues(train, tmp_path):
+    folder = train(lora.METHOD, "--epochs", "1")
+    first = read(folder / "run.json")
+    weights = (folder / "adapter_model.safetensors").read_bytes()
+    for name in ("metrics.json", "predictions.parquet"):
+        (folder / name).write_text("{}")
+    train(lora.METHOD, "--epochs", "1", "--init-from", str(folder), "--overwrite")
+    run = read(folder / "run.json")
+    assert run["continued_from"] == first
+    assert (folder / "adapter_model.safetensors").read_bytes() != weights
+    assert sha256(folder / "adapter_model.safetensors") == read(folder / "variant.json")["sha256"][ADAPTER_FILE]
+    assert sorted(path.name for path in folder.iterdir()) == WHOLE  # no scores of the old weights
+    assert Engine(str(tmp_path / "checkpoint"), adapters=tmp_path / "adapters").predict(tiny.examples(1), "lora")
+    [aside] = (tmp_path / "runs" / "replaced").iterdir()
+    assert (aside / "adapter_model.safetensors").read_bytes() == weights
+    assert {"metrics.json", "predictions.parquet", *WHOLE} == {path.name for path in aside.iterdir()}
+
+
+def test_the_old_column_stays_until_the_new_run_is_finished_whatever_cuts_that(train, tmp_path, monkeypatch):
+    folder = train(lora.METHOD, "--epochs", "1")
+    (folder / "metrics.json").write_text("{}")
+    old = contents(folder)
+    cut(train, monkeypatch, 4, "--epochs", "4", "--overwrite", "--seed", "1")
+    assert contents(folder) == old
+    for name in ("calibration", "save", "put_in_place"):
+        with monkeypatch.context() as patched:
+            patched.setattr(held_out if name == "calibration" else record, name, interrupted)
+            with pytest.raises(Interrupted):
+                train(lora.METHOD, "--epochs", "4", "--seed", "1", "--resume")
+        assert contents(folder) == old
+    with monkeypatch.context() as patched:
+        patched.setattr(record, "replace_folder", interrupted)
+        with pytest.raises(Interrupted):
+            train(lora.METHOD, "--epochs", "4", "--seed", "1", "--resume")
+    assert contents(folder) == old
+    train(lora.METHOD, "--epochs", "4", "--seed", "1", "--resume")
+    assert sorted(path.name for path in folder.iterdir()) == WHOLE
+    assert read(folder / "run.json")["hyperparameters"]["seed"] == 1
+    steps = [event.step for event in read_log(folder) if event.eval_loss is None]
+    assert steps == sorted(set(steps))
+    assert read_log(folder)[-1].step == read(folder / "run.json")["steps"]
+    assert not (tmp_path / "runs" / "checkpoint" / "lora" / "log.jsonl").exists()
+    assert [path.name for path in folder.parent.iterdir()] == ["lora"]
+    with pytest.raises(SystemExit):  # finished: nothing is replaced by chance
+        train(lora.METHOD, "--epochs", "4", "--seed", "1", "--resume")
+
+
+WHOLE = ["README.md", "adapter_config.json", "adapter_model.safetensors", "log.jsonl", "run.json", "variant.json"]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def interrupted(*args, **kwargs):
+    raise Interrupted
+
+
+def test_the_model_of_a_full_fine_tuning_stays_until_there_is_another(train, tmp_path, monkeypatch):
+    train(full.METHOD, "--epochs", "1")
+    model = tmp_path / "runs" / "checkpoint" / "full" / "model" / "model.safetensors"
+    old = model.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(record, "put_in_place", interrupted)
+        with pytest.raises(Interrupted):
+            train(full.METHOD, "--epochs", "1", "--seed", "1", "--overwrite")
+    assert model.read_bytes() == old
+    train(full.METHOD, "--epochs", "1", "--seed", "1", "--resume")
+    assert model.read_bytes() != old
+    [aside] = (tmp_path / "runs" / "replaced").iterdir()
+    assert (aside / "model" / "model.safetensors").read_bytes() == old
+
+
+@pytest.mark.parametrize("more", [(), ("--overwrite",)], ids=["", "overwriting"])
+def test_a_folder_that_is_no_variant_is_never_replaced(train, tmp_path, capsys, more):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    line = refused(capsys, train, lora.METHOD, "--output", str(tmp_path / "mine"), *more)
+    assert "holds something else than a variant: choose another --output" in line
+    assert contents(tmp_path / "mine") == {"thesis.txt": b"years of work"}
+
+
+def test_a_variant_that_came_without_its_run_is_not_overwritten_unasked_and_can_be_continued(train, capsys):
+    folder = train(lora.METHOD, "--epochs", "1")
+    (folder / "run.json").unlink()
+    assert "already holds a finished run" in refused(capsys, train, lora.METHOD)
+    hashes = read(folder / "variant.json")["sha256"]
+    train(lora.METHOD, "--epochs", "1", "--init-from", str(folder), "--overwrite")
+    assert read(folder / "run.json")["continued_from"]["sha256"] == hashes
+
+
 def test_an_overwriting_run_that_is_refused_leaves_the_finished_one(train, tmp_path, capsys):
     folder = train(lora.METHOD)
     (tmp_path / "broken.json").write_text('{"data": [{"title": 3}]}')
@@ -185,6 +278,125 @@ def test_an_interrupted_run_resumes_from_its_checkpoint_and_ends_as_an_uninterru
     assert (resumed / "adapter_model.safetensors").read_bytes() == expected
     steps = [json.loads(line)["step"] for line in (resumed / "log.jsonl").read_text().splitlines()]
     assert sorted(set(steps)) == sorted({json.loads(line)["step"] for line in events})
+
+
+CHANGES = [
+    (["--learning-rate", "0.002"], "--learning-rate (0.001, now 0.002)"),
+    (["--seed", "1"], "--seed (0, now 1)"),
+    (["--epochs", "5"], "--epochs (4.0, now 5.0)"),
+    (["--batch-size", "2"], "--batch-size of all processes (4, now 2)"),
+    (["--rank", "8"], "--rank (16, now 8)"),
+    (["--alpha", "8"], "--alpha (32, now 8)"),
+    (["--targets", "query"], "--targets (all-linear, now query)"),
+    (["--precision", "bf16"], "--precision (fp32, now bf16)"),
+    (["--max-examples", "6"], "--max-examples (none, now 6)"),
+    (["--answers", "sampled"], "--answers (first, now sampled)"),
+    (["--keep-out", "other.json"], "--keep-out (none, now other.json)"),
+    (["--drop-overlap"], "--drop-overlap (False, now True)"),
+    (["--max-overlap", "0.5"], "--max-overlap (0.1, now 0.5)"),
+    (["--train-file", "other.json"], "--train-file (train.json, now train.json, other.json)"),
+]
+
+
+@pytest.fixture
+def half(train, tmp_path, monkeypatch):
+    """A LoRA that was cut after its fourth step; and `other.json`, questions that nobody has seen."""
+    cut(train, monkeypatch, 4, *HALF)
+    write_json(tmp_path / "other.json", to_squad(tiny.examples(20)[16:]))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "runs" / "checkpoint" / "lora"
+
+
+HALF = ("--epochs", "4", "--patience", "99")
+
+
+def resumed(train, tmp_path, *more):
+    """Go on with that LoRA; files are named once more, since they are lists."""
+    files = ["--train-file", str(tmp_path / "train.json"), "--validation-file", str(tmp_path / "validation.json")]
+    return train(lora.METHOD, *HALF, *files, *more, "--resume")
+
+
+def test_a_run_is_not_gone_on_with_in_other_settings_and_each_that_differs_is_named(train, tmp_path, half, capsys):
+    before = sorted(half.rglob("*"))
+    for change, said in CHANGES:
+        line = refused(capsys, resumed, train, tmp_path, *change)
+        assert said in line, change
+        assert "was made with other settings or data: " in line
+        assert line.endswith("Give the same again, or leave --resume out to begin anew")
+    everything = [option for change, _ in CHANGES[:5] for option in change]
+    line = refused(capsys, resumed, train, tmp_path, *everything)
+    assert all(said in line for _, said in CHANGES[:5])
+    assert sorted(half.rglob("*")) == before
+    assert read(resumed(train, tmp_path) / "run.json")["hyperparameters"]["learning_rate"] == 0.001
+
+
+def test_a_run_is_not_gone_on_with_on_other_data_of_the_same_name(train, tmp_path, half, files, capsys):
+    for path, option in ((files[0], "--train-file"), (files[1], "--validation-file")):
+        kept = path.read_text()
+        path.write_text(kept.replace("Where flows", "Whither flows"))
+        line = refused(capsys, resumed, train, tmp_path)
+        assert f"{option} ({path.name} of other content)" in line or f"{option} (of other content)" in line
+        path.write_text(kept)
+    resumed(train, tmp_path)
+
+
+def test_a_run_is_not_gone_on_with_from_another_base_encoder_or_variant(train, tmp_path, half, capsys):
+    checkpoint = tmp_path / "checkpoint"
+    kept = (checkpoint / "model.safetensors").read_bytes()
+    tiny.checkpoint(checkpoint, seed=1)
+    assert "backbone (of other content)" in refused(capsys, resumed, train, tmp_path)
+    (checkpoint / "model.safetensors").write_bytes(kept)
+    train(HEAD, "--epochs", "1", "--output", str(tmp_path / "adapters" / "checkpoint" / "base"))
+    assert "base (none, now head.safetensors)" in refused(capsys, resumed, train, tmp_path)
+    shutil.rmtree(tmp_path / "adapters" / "checkpoint" / "base")
+    other = train(lora.METHOD, "--epochs", "1", "--output", str(tmp_path / "other"))
+    assert other
+    line = refused(capsys, resumed, train, tmp_path, "--init-from", str(tmp_path / "other"))
+    assert "--init-from (none, now adapter_model.safetensors" in line
+
+
+def test_what_does_not_change_what_is_learned_may_change_at_a_resume(train, tmp_path, half, monkeypatch):
+    renamed = tmp_path / "renamed.json"
+    renamed.write_bytes((tmp_path / "train.json").read_bytes())
+    monkeypatch.setenv("WORLD_SIZE", "2")  # two processes of two windows each take what one of four takes
+    settings = settings_of(last_checkpoint(half))
+    monkeypatch.delenv("WORLD_SIZE")
+    assert settings["--batch-size of all processes"] == 4
+    files = ["--train-file", str(renamed), "--validation-file", str(tmp_path / "validation.json")]
+    folder = train(lora.METHOD, *HALF, *files, "--resume", "--device", "auto")
+    assert read(folder / "run.json")["data"]["train_files"][0]["name"] == "renamed.json"
+
+
+def test_half_the_windows_in_twice_the_processes_are_the_same_settings(monkeypatch, tmp_path):
+    def batch(size: int, processes: int) -> int:
+        monkeypatch.setenv("WORLD_SIZE", str(processes))
+        some = Data([], [], dict.fromkeys(("train_files", "validation_file", "kept_out", "validation_fraction")))
+        made = record.settings("lora", options.Options(batch_size=size), {}, {}, some, None, "fp32")
+        return made["--batch-size of all processes"]
+
+    assert batch(16, 1) == batch(8, 2) != batch(16, 2)
+
+
+def test_a_measured_precision_is_the_checkpoints_at_a_resume(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "fastest_precision", lambda device: "fp32")
+    cut(train, monkeypatch, 4, *HALF, "--precision", "auto")
+    monkeypatch.setattr(loop, "fastest_precision", lambda device: "bf16")
+    run = read(resumed(train, tmp_path, "--precision", "auto") / "run.json")
+    assert (run["precision"], run["hyperparameters"]["precision"]) == ("fp32", "auto")
+
+
+def test_a_checkpoint_that_does_not_say_its_settings_is_not_gone_on_from(train, tmp_path, half, capsys):
+    for folder in half.glob("checkpoint-*"):
+        (folder / "settings.json").unlink()
+        manifest = read(folder / MANIFEST)
+        del manifest["settings.json"]
+        write_json(folder / MANIFEST, manifest)
+    assert "does not say with which settings it was made" in refused(capsys, resumed, train, tmp_path)
+
+
+def test_a_resume_without_a_checkpoint_says_that_it_begins_anew(train, capsys):
+    train(lora.METHOD, "--epochs", "1", "--resume")
+    assert "train: there is no whole checkpoint to resume from: the run begins anew" in capsys.readouterr().err
 
 
 def test_a_resumed_run_stops_as_early_as_an_uninterrupted_one(train, monkeypatch):

@@ -36,12 +36,18 @@ def start(
     Raises:
         UserError: the base is missing or damaged, or its head was never trained and the method needs one that was.
     """
-    if output.resolve() == (options.adapters / backbone.name / "base").resolve():
+    if base_folder(backbone, options, output) is None:
         model = backbones.load_model(backbone, weights, needs_head=False)
     else:
         model = load_base(backbone, weights, options.adapters, needs_head=not trains_head)
     _set_dropout(model, options.encoder_dropout)
     return model
+
+
+def base_folder(backbone: backbones.Backbone, options: Options, output: Path) -> Path | None:
+    """The folder of the base that a run's adapter goes onto, if there is one; None where the run makes the base."""
+    folder = options.adapters / backbone.name / "base"
+    return None if output.resolve() == folder.resolve() else folder
 
 
 def _set_dropout(base: nn.Module, rate: float | None) -> None:

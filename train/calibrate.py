@@ -3,7 +3,8 @@
 python -m train.calibrate adapters/minilm-l6-qa/lora --train-file new_wiki.json
 
 The passages that `--train-file` would hold out are held out of every run, so that none that is trained with the same
-files and fraction has seen them. Written into `variant.json`; the answers stay, their confidence changes.
+files and fraction has seen them. Written into `variant.json` and the card; the answers stay, their confidence changes.
+Scores that were measured before keep the temperature they were measured at, and say so: `evaluate --save` renews them.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from qa_compare import backbones, variants
+from qa_compare import backbones, measured_weights, variants
+from qa_compare.cards import write_card
 from qa_compare.errors import UserError
 from qa_compare.examples import Example
 from qa_compare.features import encode, window_length
 from qa_compare.files import read_json, write_json
 from qa_compare.loading import apply, load_base
 from qa_compare.readers import read_examples
+from qa_compare.runs import read_metrics
 from train.command import one_line
 from train.data import draw, left_out, split_by_passage
 from train.held_out import MOST, calibration
@@ -28,7 +31,8 @@ from train.options import Options
 def calibrate(
     folder: Path, questions: list[Example], *, backbone: str | None = None, weights: Path | None = None, seed: int = 0
 ) -> dict[str, Any]:
-    """Fit on at most 1,000 of `questions`, write the temperature into the folder, and return what was found.
+    """Fit on at most 1,000 of `questions`, write the temperature into the folder and its card, and return what was
+    found.
 
     Raises:
         UserError: the folder cannot be used, or the questions say too little.
@@ -50,6 +54,7 @@ def calibrate(
     if fit is None:
         raise UserError(f"{len(some)} questions are too few to calibrate on, or all are answered alike")
     write_json(folder / variants.VARIANT_FILE, {**described, "temperature": fit["temperature"]})
+    write_card(folder, source, name=folder.resolve().name)
     return fit
 
 
@@ -79,6 +84,9 @@ def main(argv: list[str] | None = None) -> None:
             seed=arguments.seed,
         )
         print(f"temperature {fit['temperature']:.3f}, fitted on {fit['questions']} held-out questions")
+        name, metrics = arguments.folder.resolve().name, read_metrics(arguments.folder)
+        if metrics and (stale := measured_weights.other_temperature(name, metrics, fit["temperature"])):
+            print(stale)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Training and validation questions: read, split by passage, checked for leaks, cut into labelled windows."""
+"""Training and validation questions: read, split by passage, checked for leaks, cut into labelled windows.
+
+Whatever is not learned from is counted: `run.json` has the counts, and a sentence of them.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import hashlib
 import os
 import random
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,57 +20,127 @@ import torch
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
-from qa_compare.errors import UserError
-from qa_compare.examples import Example
-from qa_compare.features import Encoded, Window, encode, labels, pad
+from qa_compare.decoding import MAX_ANSWER_TOKENS
+from qa_compare.errors import UserError, quoted
+from qa_compare.examples import Answer, Example
+from qa_compare.features import MAX_QUESTION_TOKENS, Encoded, Window, encode, labels, pad
 from qa_compare.files import sha256
 from qa_compare.readers import read_examples
 from qa_compare.scoring import Counts
 from qa_compare.sources import squad_train
+from train import leaks
 from train.options import Options
 
 Item = TypeVar("Item", Example, Encoded)
+_KEYS = "left_out", "held_out_left_out"  # of the record: questions by the reason, for training and for validation
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What a run learns from and stops by. `record` is what `run.json` says about it."""
+    """What a run learns from and stops by. `record` is what `run.json` says about it; `unplaced` is a sentence on gold
+    answers that are not in their passage, with a text of the file in it, which the record must not have."""
 
     train: list[Example]
     validation: list[Example]
     record: dict[str, Any]
+    unplaced: str | None = None
 
 
 def load(options: Options) -> Data:
-    """Read the files (or SQuAD from the hub), split, check.
+    """Read the files (or SQuAD from the hub), split, check; what is left out is counted in the record.
 
     Raises:
-        UserError: a file with a broken row, an unanswered question, or a validation passage that is trained on.
+        UserError: a file with a broken row, no question left, or a passage that overlaps one of a test set.
     """
-    train = [example for path in options.train_file for example in read_examples(path)]
+    everything = [example for path in options.train_file for example in read_examples(path)]
     if not options.train_file:
-        train = _squad_train()
-    if options.validation_file:
-        validation = read_examples(options.validation_file)
-    else:
-        train, validation = split_by_passage(train, options.validation_fraction)
-    kept_out = [example for path in options.keep_out for example in read_examples(path)]
-    train = without_leaks(train, [*validation, *kept_out], drop=options.drop_overlap)
-    without_gold = {"training": left_out("training", train), "validation": left_out("validation", validation)}
-    train = draw([example for example in train if example.answers], options.max_examples, options.seed)
-    validation = draw([example for example in validation if example.answers], options.max_validation, options.seed)
-    if not train or not validation:
-        raise UserError("no answered question is left to train on" if not train else "no validation question is left")
+        everything = _squad_train()
+    train, validation, record = _apart(everything, options)
     record = {
         "train_files": described(options.train_file),
         "validation_file": described([options.validation_file] if options.validation_file else []),
         "validation_fraction": None if options.validation_file else options.validation_fraction,
         "kept_out": described(options.keep_out),
-        "train_questions": len(train),
-        "validation_questions": len(validation),
-        "without_gold": without_gold,
+        "questions": len(everything),
+        **record,
     }
-    return Data(train, validation, record)
+    drawn = []
+    for examples, most, key in zip(
+        (train, validation), (options.max_examples, options.max_validation), _KEYS, strict=True
+    ):
+        usable, without = _usable(examples)
+        drawn.append(draw(usable, most, options.seed))
+        record[key] |= {**without, "not_drawn": len(usable) - len(drawn[-1])}
+    return _checked(Data(drawn[0], drawn[1], record, _unplaced([*train, *validation])))
+
+
+def _apart(everything: list[Example], options: Options) -> tuple[list[Example], list[Example], dict[str, Any]]:
+    """The questions to train on and to stop by, no passage of which overlaps one of another part or of a test set; and
+    what the record says of those that do."""
+    drop, most = options.drop_overlap, options.max_overlap
+    kept_out = [example for path in options.keep_out for example in read_examples(path)]
+    # before the split: a run must not stop early, or fit its temperature, by a test set either
+    train, of_tests = without_leaks(everything, kept_out, drop=drop, most=most)
+    if options.validation_file:
+        validation = read_examples(options.validation_file)
+        validation, of_validation = without_leaks(validation, kept_out, drop=drop, most=most, what="validation")
+    else:
+        train, validation = split_by_passage(train, options.validation_fraction)
+        of_validation = Overlap()
+    # that a passage and its like come to lie on the two sides of a split is nobody's mistake
+    train, of_held_out = without_leaks(train, validation, drop=drop or not options.validation_file, most=most)
+    overlap = of_tests + of_held_out
+    return (
+        train,
+        validation,
+        {
+            "held_out": 0 if options.validation_file else len(validation),
+            "max_overlap": most,
+            "overlapping_passages": dict(overlap.passages),
+            "left_out": {"overlapping": overlap.questions},
+            "held_out_left_out": {"overlapping": of_validation.questions},
+        },
+    )
+
+
+def _checked(data: Data) -> Data:
+    for examples, what, key in (
+        (data.train, "no answered question is left to train on", _KEYS[0]),
+        (data.validation, "no validation question is left", _KEYS[1]),
+    ):
+        if not examples:
+            because = _listed(data.record, key)
+            hint = " (--max-overlap allows more of it)" if data.record[key].get("overlapping") else ""
+            raise UserError(f"{what}: left out are {because}{hint}" if because else what)
+    return data
+
+
+def _unplaced(examples: list[Example]) -> str | None:
+    golds = [(gold.text, one.id) for one in examples for gold in one.answers if gold.start is None]
+    if not golds:
+        return None
+    text, identifier = golds[0]
+    return (
+        f"{len(golds):,} gold answers are not in their passage and cannot be learned; the first is {quoted(text)} of "
+        f"the question {quoted(identifier)}"
+    )
+
+
+def _usable(examples: list[Example]) -> tuple[list[Example], dict[str, int]]:
+    """The questions that can be learned from, and the count of the others by what they have not."""
+    unanswerable = [example for example in examples if example.unanswerable]
+    answered = [example for example in examples if example.answers and not example.unanswerable]
+    usable = [example for example in answered if located(example)]
+    return usable, {
+        "unanswerable": len(unanswerable),
+        "without_gold": len(examples) - len(unanswerable) - len(answered),
+        "without_place": len(answered) - len(usable),
+    }
+
+
+def located(example: Example) -> list[Answer]:
+    """The gold answers whose place in the passage is known, each once: those that can be learned."""
+    return list(dict.fromkeys(answer for answer in example.answers if answer.start is not None))
 
 
 def left_out(what: str, examples: Sequence[Example]) -> dict[str, int]:
@@ -113,24 +187,64 @@ def _place(passage: str) -> float:
 
 
 def _plain(passage: str) -> str:
+    """Never to be changed: it decides which passages every run has held out so far."""
     return " ".join(passage.casefold().split())
 
 
-def without_leaks(train: list[Example], held_out: list[Example], *, drop: bool) -> list[Example]:
-    """The training questions whose passage stands in no held-out passage, whole or as a part of it.
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """What overlaps a held-out passage: the number of passages by kind (`leaks.KINDS`), and of questions on them."""
+
+    passages: Counter[str] = field(default_factory=Counter)
+    questions: int = 0
+
+    def __add__(self, other: Overlap) -> Overlap:
+        """Both together."""
+        return Overlap(self.passages + other.passages, self.questions + other.questions)
+
+
+def without_leaks(
+    examples: list[Example],
+    held_out: list[Example],
+    *,
+    drop: bool,
+    most: float = leaks.MOST,
+    what: str = "training",
+) -> tuple[list[Example], Overlap]:
+    """The questions whose passage does not overlap a held-out one by the rule of `leaks.find`, and the count of the
+    others.
 
     Raises:
-        UserError: there is one, and it is not to be dropped; the sentence names it.
+        UserError: there is one, and it is not to be dropped; the sentence names it, and counts them by kind.
     """
-    everything = "\n".join(sorted({_plain(example.passage) for example in held_out}))
-    leaked = {passage for passage in {_plain(example.passage) for example in train} if passage in everything}
+    found = leaks.find([example.passage for example in examples], [example.passage for example in held_out], most)
+    leaked = [example for example in examples if example.passage in found]
+    overlap = Overlap(Counter(leak.kind for leak in found.values()), len(leaked))
     if leaked and not drop:
-        example = next(example for example in train if _plain(example.passage) in leaked)
+        first, leak = leaked[0], found[leaked[0].passage]
+        other = next(example for example in held_out if example.passage == leak.held_out)
         raise UserError(
-            f"{len(leaked)} training passage(s) also stand in the held-out questions, first that of {example.id!r} "
-            f"({example.title!r}): train on other files, or pass --drop-overlap to leave them out"
+            f"{len(found):,} {what} {'passage overlaps' if len(found) == 1 else 'passages overlap'} held-out ones: "
+            f"{_by_kind(overlap.passages, most)}. The first, that of the question {first.id!r} ({first.title!r}), "
+            f"{_VERBS[leak.kind]} that of the held-out question {other.id!r}. Use other files, or pass --drop-overlap "
+            "to leave such passages out"
         )
-    return [example for example in train if _plain(example.passage) not in leaked]
+    return [example for example in examples if example.passage not in found], overlap
+
+
+_VERBS = {
+    "equal": "is equal to",
+    "inside": "is a part of",
+    "around": "contains",
+    "alike": "has much of its text in common with",
+}
+
+
+def _by_kind(passages: Mapping[str, int], most: float) -> str:
+    """Such as "2 equal to one, 1 inside one"."""
+    alike = f"sharing more than {100 * most:g} % of the {leaks.WORDS}-word sequences of one side"
+    words = {"equal": "equal to one", "inside": "inside one", "around": "containing one", "alike": alike}
+    return ", ".join(f"{passages[kind]:,} {words[kind]}" for kind in words if passages.get(kind))
 
 
 def draw(examples: list[Item], count: int | None, seed: int) -> list[Item]:
@@ -142,13 +256,20 @@ def draw(examples: list[Item], count: int | None, seed: int) -> list[Item]:
 
 
 class WindowDataset(Dataset[dict[str, Any]]):
-    """Labelled windows. With `sampled`, a window's label is one of its question's gold answers at random, each time."""
+    """Labelled windows. A window's label is the place of its question's first gold answer that lies in a window whole;
+    with `sampled`, that of one of these answers at random, each time.
+
+    Raises:
+        ValueError: a question without such an answer.
+    """
 
     def __init__(self, encoded: Sequence[Encoded], *, sampled: bool = False) -> None:
         self.encoded = list(encoded)
         self.rows: list[tuple[int, Window, list[tuple[int, int]]]] = []
         for index, one in enumerate(self.encoded):
-            golds = dict.fromkeys(one.example.answers if sampled else one.example.answers[:1])
+            golds = learnable(one) if sampled else learnable(one)[:1]
+            if not golds:
+                raise ValueError(f"{one.example.id!r} has no gold answer that lies in a window")
             choices = list(zip(*(labels(one, gold) for gold in golds), strict=True))
             self.rows += [(index, window, list(choice)) for window, choice in zip(one.windows, choices, strict=True)]
 
@@ -186,9 +307,90 @@ class Collator:
         return batch
 
 
+def learnable(encoded: Encoded) -> list[Answer]:
+    """The gold answers that lie in one of the question's windows from their first to their last token."""
+    return [gold for gold in located(encoded.example) if any(place != (0, 0) for place in labels(encoded, gold))]
+
+
 def datasets(
     data: Data, tokenizer: PreTrainedTokenizerFast, max_length: int, answers: str
-) -> tuple[WindowDataset, WindowDataset]:
-    """The training and the evaluation windows of `data`."""
-    train = WindowDataset(encode(data.train, tokenizer, max_length=max_length), sampled=answers == "sampled")
-    return train, WindowDataset(encode(data.validation, tokenizer, max_length=max_length)).longest_first()
+) -> tuple[WindowDataset, WindowDataset, Data]:
+    """The training and the evaluation windows of `data`, and `data` with what the tokens say, and a `summary` in words,
+    in its record.
+
+    Raises:
+        UserError: no question has a gold answer that lies in one of its windows.
+    """
+    made, record = [], dict(data.record)
+    for examples, key in zip((data.train, data.validation), _KEYS, strict=True):
+        encoded = encode(examples, tokenizer, max_length=max_length)
+        made.append([one for one in encoded if learnable(one)])
+        record[key] = {**record[key], "in_no_window": len(encoded) - len(made[-1])}
+    train, validation = made
+    record["train_questions"], record["validation_questions"] = len(train), len(validation)
+    record["of_those_trained_on"] = _oddities(train)
+    record["summary"] = summary(record)
+    found = [[one.example for one in some] for some in made]
+    checked = _checked(Data(found[0], found[1], record, data.unplaced))
+    return (
+        WindowDataset(train, sampled=answers == "sampled"),
+        WindowDataset(validation).longest_first(),
+        checked,
+    )
+
+
+def _oddities(train: Sequence[Encoded]) -> dict[str, int]:
+    """How many questions are trained on though something is odd about their gold answers, or the question."""
+    golds = [one.example.answers for one in train]
+    return {
+        "ambiguous": sum(any(gold.ambiguous for gold in some) for some in golds),
+        "too_long": sum(any(_tokens(one, gold) > MAX_ANSWER_TOKENS for gold in located(one.example)) for one in train),
+        "also_without_place": sum(any(gold.start is None for gold in some) for some in golds),
+        "question_cut": sum(one.question_cut for one in train),
+    }
+
+
+def _tokens(encoded: Encoded, gold: Answer) -> int:
+    assert gold.start is not None
+    starts, ends = encoded.offsets[:, 0], encoded.offsets[:, 1]
+    return int(np.count_nonzero((ends > gold.start) & (starts < gold.start + len(gold.text))))
+
+
+_LEFT_OUT = {
+    "unanswerable": "marked as unanswerable",
+    "without_gold": "without a gold answer",
+    "without_place": "whose gold answers are not in their passage",
+    "in_no_window": "whose gold answers lie in no window from end to end",
+    "not_drawn": "not drawn",
+}
+_ODD = {
+    "ambiguous": "with a gold answer that stands at several places (the first is learned)",
+    "too_long": f"with a gold answer of more than {MAX_ANSWER_TOKENS} tokens (which can never be predicted)",
+    "also_without_place": "with a further gold answer that is not in their passage",
+    "question_cut": f"whose question is cut to {MAX_QUESTION_TOKENS} tokens",
+}
+
+
+def summary(record: dict[str, Any]) -> str:
+    """What a run is trained on, and what it is not, in words."""
+    text = f"Trained on {record['train_questions']:,} of {record['questions']:,} questions"
+    if record["held_out"]:
+        text += f", {record['held_out']:,} held out"
+    if listed := _listed(record, _KEYS[0]):
+        text += f"; left out: {listed}"
+    odd = [f"{count:,} {_ODD[key]}" for key, count in record["of_those_trained_on"].items() if count]
+    if odd:
+        text += f". Of those trained on: {', '.join(odd)}"
+    text += f". {record['validation_questions']:,} held-out questions decide when to stop"
+    if listed := _listed(record, _KEYS[1]):
+        text += f"; left out: {listed}"
+    return f"{text}."
+
+
+def _listed(record: dict[str, Any], key: str) -> str:
+    left_out = record[key]
+    words = [f"{left_out[kind]:,} {_LEFT_OUT[kind]}" for kind in _LEFT_OUT if left_out.get(kind)]
+    if count := left_out.get("overlapping"):
+        kinds = _by_kind(record["overlapping_passages"], record["max_overlap"]) if key == _KEYS[0] else ""
+        words.insert(0, f"{count:,} on passages that overlap held-out ones{kinds and f' ({kinds})'}")
+    return ", ".join(words)

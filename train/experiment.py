@@ -32,15 +32,17 @@ from qa_compare.runs import RUN
 from qa_compare.scoring import score, units
 from train import lora, prompt_tuning
 from train import options as shared
+from train.checkpoints import differences
 from train.data import described, draw, left_out
 from train.held_out import Logits, logits
-from train.loop import Method, run
-from train.record import hyperparameters
+from train.loop import Method, effective_precision, run
+from train.record import hyperparameters, start_of
 
 METHODS = {method.name: method for method in (lora.METHOD, prompt_tuning.METHOD)}
 Answer = Callable[[Encoded, Logits], str]
 # the same for every training of an experiment: no early stop, and few questions to choose the best checkpoint by
 _DEFAULTS = {"patience": 1_000_000, "max_validation": 200}
+_UNTOLD = ("precision", "start", "split")  # in files from before they were recorded
 _MEANINGLESS = {"output", "init_from"}
 
 
@@ -81,8 +83,12 @@ class Experiment:
         answered = [example for example in brought if example.answers]
         self.questions: list[Example] = draw(answered, questions, options.seed)
         self.path = self.adapters / self.backbone.name / f"{name}.json"
+        found = {} if overwrite or not self.path.is_file() else read_json(self.path)
+        self.precision = options.precision
+        if self.precision == "auto":  # measured, and must not come out two ways in one experiment
+            self.precision = found.get("precision") or effective_precision(options)
         self.settings = self._settings()
-        self.rows = [] if overwrite else self._rows()
+        self.rows = self._rows(found) if found else []
 
     def options(self, method: Method) -> tuple[shared.Options, dict[str, Any]]:
         """The options of a training by `method`: given, else the method's, else the experiment's."""
@@ -102,14 +108,26 @@ class Experiment:
                 "fingerprint": fingerprint(self.questions),
             },
             "hyperparameters": {name: hyperparameters(*both) for name, both in chosen.items()},
+            "precision": self.precision,
+            "start": start_of(self.backbone, self.weights, self.adapters / self.backbone.name / "base"),
+            "split": {name: getattr(options, name) for name in ("validation_fraction", "drop_overlap", "max_overlap")},
         }
 
-    def _rows(self) -> list[dict[str, Any]]:
-        if not self.path.is_file():
-            return []
-        found = read_json(self.path)
-        if {key: found.get(key) for key in self.settings} != self.settings:
-            raise UserError(f"{self.path} was made with other data or options: pass --overwrite to begin anew")
+    def _rows(self, found: dict[str, Any]) -> list[dict[str, Any]]:
+        """The results that a file holds, if it was made with these settings."""
+        untold = [key for key in _UNTOLD if key not in found]
+        recorded = {key: self.settings[key] if key in untold else found.get(key) for key in self.settings}
+        # as JSON has them: a tuple is a list there
+        if differing := differences(recorded, json.loads(json.dumps(self.settings))):
+            raise UserError(
+                f"{self.path} was made with other data or options: {'; '.join(differing)}. Give the same again, or "
+                "pass --overwrite to begin anew"
+            )
+        if untold:
+            print(
+                f"{self.name}: {self.path} does not say its {', '.join(untold)}: these are taken to be those of now",
+                file=sys.stderr,
+            )
         rows: list[dict[str, Any]] = found["results"]
         return rows
 
@@ -131,6 +149,7 @@ class Experiment:
         digest = hashlib.sha256(json.dumps([self.settings, changes], sort_keys=True).encode()).hexdigest()[:8]
         folder = self.runs / self.name / self.backbone.name / f"{method}-{name}-{digest}"
         if not (folder / RUN).is_file():
+            changes["precision"] = self.precision
             run(METHODS[method], replace(options, output=folder, resume=True, **changes), own, repairs=repairs)
         return Trained(folder, repairs or Repairs(), read_json(folder / RUN))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import time
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,23 @@ from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from qa_compare import backbones
 from qa_compare.errors import UserError
 from qa_compare.features import window_length
+from qa_compare.files import finish_replacing
 from qa_compare.loading import fingerprint
 from qa_compare.memory import keep_freed_memory
 from qa_compare.modeling import Repairs
 from qa_compare.precision import fastest_precision
-from qa_compare.runs import LOG, RUN, read_log
+from qa_compare.runs import LOG, read_log
 from train import build, held_out, record
 from train import data as training_data
 from train import options as shared
-from train.checkpoints import Sealed, evaluations_in_vain, last_checkpoint
+from train.checkpoints import Sealed, evaluations_in_vain, last_checkpoint, refuse_others, settings_of
 from train.command import one_line
 from train.log import Log
 from train.options import Options
 from train.trainer import LABELS, QATrainer, SpanMetrics
 
 MethodOptions = dict[str, Any]
+MODEL = "model"  # beside the checkpoints: the whole model of a run whose weights are not shipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,11 @@ def main(method: Method, argv: list[str] | None = None, description: str | None 
 
 
 def run(method: Method, options: Options, own: MethodOptions, *, repairs: Repairs | None = None) -> Path:
-    """Train and write the variant's folder; returns it.
+    """Train and write the variant's folder; returns it. A finished run that stands there is replaced at the very end.
 
     Raises:
-        UserError: bad input, a finished run in the output folder, a full disk, or a loss that is not a number.
+        UserError: bad input, a finished run in the output folder, a checkpoint of other settings, a full disk, or a
+            loss that is not a number.
     """
     keep_freed_memory()
     backbone = backbones.get(options.backbone)
@@ -81,10 +84,17 @@ def run(method: Method, options: Options, own: MethodOptions, *, repairs: Repair
     data = training_data.load(options)
     base = build.start(backbone, weights, options, output, trains_head=method.trains_head)
     model = build.build(method, backbone, base, options, {**own, "tokenizer": weights.folder}, repairs)
+    earlier = record.earlier(options.init_from)  # now: at its end the run may take that folder's place
     max_length = window_length(base.config.max_position_embeddings)
-    train, validation = training_data.datasets(data, tokenizer, max_length, options.answers)
-    arguments = training_arguments(options, checkpoints, len(train))
+    train, validation, data = training_data.datasets(data, tokenizer, max_length, options.answers)
     checkpoint = last_checkpoint(checkpoints) if options.resume else None
+    precision = effective_precision(options, checkpoint)
+    start = record.start_of(backbone, weights, build.base_folder(backbone, options, output))
+    settings = record.settings(method.name, options, own, start, data, repairs, precision)
+    if checkpoint:
+        refuse_others(checkpoint, settings_of(checkpoint), settings)
+    _tell(data, options, checkpoint)
+    arguments = training_arguments(replace(options, precision=precision), checkpoints, len(train))
     # Trainer's own evaluation before the first step: one asked for before `train()` leaves several processes' model
     # marked as prepared, and their gradients are then never averaged
     arguments.eval_on_start = checkpoint is None
@@ -98,59 +108,115 @@ def run(method: Method, options: Options, own: MethodOptions, *, repairs: Repair
         eval_dataset=validation,
         data_collator=training_data.Collator(tokenizer.pad_token_id, options.pad_to),
         compute_metrics=SpanMetrics(validation),
-        callbacks=[log, Sealed(), early],
+        callbacks=[log, Sealed(settings), early],
         head_learning_rate=options.head_learning_rate,
     )
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if arguments.process_index == 0:
-        described = record.describe_run(method.name, trainer, weights, backbone, data, log, options, own, len(train))
+        described = record.describe_run(method.name, trainer, weights, backbone, data, log, options, own, earlier)
         some = training_data.draw(validation.encoded, held_out.MOST, options.seed)
         described["calibration"] = held_out.calibration(model, some, tokenizer.pad_token_id)
-        kept = None if method.ship else checkpoints / "model"
-        if kept:  # without it, the folder would be no checkpoint that anybody can load
-            tokenizer.save_pretrained(kept)
-        record.save(method.name, model, backbone, output, described, base=fingerprint(base), keep=kept)
-        if kept:
-            print(f"its weights, which are not shipped: {kept}")
+        _finish(
+            method, model, tokenizer, backbone, fingerprint(base), output, described, log.path, checkpoints, options
+        )
     trainer.accelerator.wait_for_everyone()
     return output
 
 
+def _finish(
+    method: Method,
+    model: Any,
+    tokenizer: Any,
+    backbone: backbones.Backbone,
+    base: str,
+    output: Path,
+    described: dict[str, Any],
+    log: Path,
+    checkpoints: Path,
+    options: Options,
+) -> None:
+    """Write what the run leaves beside its place, and only then let it take that place."""
+    models = None if method.ship else (checkpoints / "model-new", checkpoints / MODEL)
+    kept = models[0] if models else None
+    made = record.save(method.name, model, backbone, output, described, log, base=base, keep=kept)
+    if kept:  # without it, the folder would be no checkpoint that anybody can load
+        tokenizer.save_pretrained(kept)
+    record.put_in_place(made, output, models, options.runs / "replaced")
+    (checkpoints / LOG).unlink(missing_ok=True)  # of a run that took another's place: it lies in its folder now
+    if models:
+        print(f"its weights, which are not shipped: {models[1]}")
+
+
+def _tell(data: training_data.Data, options: Options, checkpoint: Path | None) -> None:
+    """Say what is trained on and what is not, once, before the time is spent."""
+    begins = "there is no whole checkpoint to resume from: the run begins anew" if options.resume else None
+    if os.environ.get("RANK", "0") == "0":
+        for sentence in filter(None, (data.unplaced, data.record["summary"], begins if checkpoint is None else None)):
+            print(f"train: {sentence}", file=sys.stderr, flush=True)
+
+
 def _places(method: Method, backbone: backbones.Backbone, options: Options) -> tuple[Path, Path]:
-    """The variant's folder, which must not hold a finished run unless that may be replaced, and the checkpoints'."""
+    """The variant's folder, which must hold nothing but what an unfinished run leaves, or a variant that may be
+    replaced; and the checkpoints' folder."""
     output = options.output or options.adapters / backbone.name / method.name
-    if (output / RUN).exists() and not options.overwrite:
-        raise UserError(f"{output} already holds a finished run: pass --overwrite to replace it, or another --output")
-    return output, options.runs / backbone.name / output.name
+    if os.environ.get("RANK", "0") == "0":
+        finish_replacing(record.beside(output), output.resolve())
+    checkpoints = options.runs / backbone.name / output.name
+    if record.holds_variant(output):
+        going = options.resume and (checkpoints / LOG).exists()  # a run that was told to replace it, and was cut
+        if not options.overwrite and not going:
+            raise UserError(
+                f"{output} already holds a finished run: pass --overwrite to replace it, or another --output"
+            )
+    elif output.exists():
+        names = [path.name for path in output.iterdir()] if output.is_dir() else [output.name]
+        if any(name != LOG and not name.startswith(".") for name in names):
+            raise UserError(f"{output} holds something else than a variant: choose another --output")
+    return output, checkpoints
 
 
 def _prepare(output: Path, checkpoints: Path, checkpoint: Path | None, options: Options, *, write: bool) -> Log:
-    """Clear the way, in the main process alone (`write`), and begin or go on with the log."""
+    """Clear the way, in the main process alone (`write`), and begin or go on with the log. It lies in the variant's
+    folder, where the page shows it; but with the checkpoints while a finished run is there, which stays until the end.
+    """
     earlier = read_log(options.init_from) if options.init_from else ()
-    if write:
-        if checkpoint is None:
-            shutil.rmtree(checkpoints, ignore_errors=True)
-        _put_aside(output, options)
-    return Log(output / LOG, _step(checkpoint), earlier, write=write)
+    here, there = output / LOG, checkpoints / LOG
+    if write and checkpoint is None:
+        # the model of the last run of `train.full` lies there too, and stays until there is another
+        for path in checkpoints.iterdir() if checkpoints.is_dir() else ():
+            if path.is_dir() and path.name != MODEL:
+                shutil.rmtree(path, ignore_errors=True)
+        there.unlink(missing_ok=True)
+    log = there if record.holds_variant(output) else here
+    if write and checkpoint is not None and not log.exists():
+        other = there if log == here else here  # the run was finished, or its folder removed, since the checkpoint
+        if other.exists():
+            log.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(other, log)
+    return Log(log, _step(checkpoint), earlier, write=write)
 
 
-def _put_aside(output: Path, options: Options) -> None:
-    """Move the finished run that is about to be replaced out of the way: nothing is deleted."""
-    if (output / RUN).exists():
-        kept = options.runs / "replaced" / f"{output.parent.name}-{output.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(output, kept)
+def effective_precision(options: Options, checkpoint: Path | None = None) -> str:
+    """What `--precision auto` comes down to: what the checkpoint was made in, or what is faster here."""
+    if options.precision != "auto":
+        return options.precision
+    if checkpoint:
+        return str(settings_of(checkpoint).get("--precision"))
+    device = _device(options)
+    return "bf16" if device == "cuda" else fastest_precision(device)
+
+
+def _device(options: Options) -> str:
+    there = torch.cuda.is_available()
+    if options.device == "cuda" and not there:
+        raise UserError("--device cuda: PyTorch finds no CUDA device here")
+    return options.device if options.device != "auto" else ("cuda" if there else "cpu")
 
 
 def training_arguments(options: Options, checkpoints: Path, windows: int) -> TrainingArguments:
     """What Trainer is told; `windows` are there to train on."""
-    there = torch.cuda.is_available()
-    if options.device == "cuda" and not there:
-        raise UserError("--device cuda: PyTorch finds no CUDA device here")
-    device = options.device if options.device != "auto" else ("cuda" if there else "cpu")
-    precision = options.precision
-    if precision == "auto":
-        precision = "bf16" if device == "cuda" else fastest_precision(device)
+    device = _device(options)
+    precision = effective_precision(options)
     every = _evaluation_steps(options, windows)
     return TrainingArguments(
         output_dir=str(checkpoints),

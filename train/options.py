@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qa_compare.backbones import ADAPTERS
+from train import leaks
 
 # the student report's values, in every command one flag away: --preset report
 REPORT: dict[str, Any] = {
@@ -47,6 +48,7 @@ class Options:
     validation_fraction: float = 0.05
     keep_out: tuple[Path, ...] = ()
     drop_overlap: bool = False
+    max_overlap: float = leaks.MOST
     max_examples: int | None = None
     max_validation: int | None = 1000
     answers: str = "first"
@@ -84,8 +86,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--train-file", type=Path, action="append", help="SQuAD JSON, JSONL or CSV; several times (default: the hub's)")
     add("--validation-file", type=Path, help="held-out questions for early stopping")
     add("--validation-fraction", type=float, help="or this share of the training passages (default: 0.05)")
-    add("--keep-out", type=Path, action="append", help="a test set: refuse to train on its passages; several times")
+    add(
+        "--keep-out",
+        type=Path,
+        action="append",
+        help="a test set: refuse to train on passages like its own; several times",
+    )
     add("--drop-overlap", action="store_true", help="leave overlapping training passages out instead of refusing")
+    add(
+        "--max-overlap", type=_whole_share, help="share of 13-word sequences that two passages may have in common (0.1)"
+    )
     add("--max-examples", type=positive, help="training questions, drawn at random")
     add("--max-validation", type=positive, help="validation questions, drawn at random (default: 1000)")
     add("--answers", choices=("first", "sampled"), help="train on the first gold answer, or on a random one each time")
@@ -104,8 +114,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", choices=("auto", "cpu", "cuda"))
     add("--seed", type=seed)
     add("--runs", type=Path, help="folder for checkpoints (default: runs)")
-    add("--resume", action="store_true", help="go on from the last checkpoint of this output")
-    add("--overwrite", action="store_true", help="replace a finished run; the old folder is kept under --runs")
+    add(
+        "--resume",
+        action="store_true",
+        help="go on from the last checkpoint of this output, with its settings and data",
+    )
+    add(
+        "--overwrite",
+        action="store_true",
+        help="replace a finished run, at the end of this one; the old folder is kept under --runs",
+    )
     add("--pad-to", type=positive, help="pad every window to this many tokens, as the report does (slower)")
     add("--encoder-dropout", type=_rate, help='in the encoder, or "own": what its checkpoint says (default: 0, faster)')
     add("--recipe", help="the name that run.json gives these options: train.recipe passes its own")
@@ -114,6 +132,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _rate(text: str) -> float | None:
     return None if text == "own" else share(text)
+
+
+def _whole_share(text: str) -> float:
+    return 1.0 if float(text) == 1 else share(text)
 
 
 def share(text: str) -> float:

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
+import os
 import platform
 import shutil
+import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save_file
@@ -27,20 +31,21 @@ from qa_compare import backbones, loading, measured_weights, variants
 from qa_compare.backbones import Backbone, Weights
 from qa_compare.cards import write_card
 from qa_compare.errors import UserError
-from qa_compare.files import read_json, sha256, synced, write_json, write_text
-from qa_compare.modeling import QAPeftModel
-from qa_compare.runs import METRICS, RUN
+from qa_compare.examples import Example
+from qa_compare.files import read_json, replace_folder, sha256, synced, write_json, write_text
+from qa_compare.modeling import QAPeftModel, Repairs
+from qa_compare.runs import LOG, METRICS, RUN, read_run
 from qa_compare.versions import versions
 from train.checkpoints import whole
 from train.command import one_line
-from train.data import Data
+from train.data import Data, WindowDataset
 from train.log import Log
 from train.options import Options
 from train.trainer import QATrainer
 
 _NOT_HYPERPARAMETERS = {
     "backbone", "weights", "revision", "adapters", "output", "init_from", "train_file", "validation_file",
-    "validation_fraction", "keep_out", "drop_overlap", "runs", "resume", "overwrite", "device", "recipe",
+    "validation_fraction", "keep_out", "drop_overlap", "max_overlap", "runs", "resume", "overwrite", "device", "recipe",
 }  # fmt: skip
 
 
@@ -53,9 +58,9 @@ def describe_run(
     log: Log,
     options: Options,
     own: dict[str, Any],
-    windows: int,
+    earlier: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """The object that `run.json` holds."""
+    """The object that `run.json` holds; `earlier` is that of the run that was continued."""
     assert trainer.model is not None
     parameters = list(trainer.model.parameters())
     return {
@@ -64,12 +69,12 @@ def describe_run(
         "backbone": backbone.name,
         "backbone_weights": weights.source,
         "backbone_commit": weights.commit,
-        "continued_from": _earlier(options.init_from),
+        "continued_from": earlier,
         "hyperparameters": hyperparameters(options, own),
         "data": data.record,
         "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
         "total_parameters": sum(p.numel() for p in parameters),
-        "windows": windows,
+        "windows": len(cast("WindowDataset", trainer.train_dataset)),
         **_ending(trainer, log),
         "device": _device(trainer.args.device),
         "processes": trainer.args.world_size,
@@ -78,9 +83,71 @@ def describe_run(
     }
 
 
-def _earlier(folder: Path | None) -> dict[str, Any] | None:
-    """What `run.json` said of the run that was continued: its data, steps and seconds count too."""
-    return read_json(folder / RUN) if folder else None
+def earlier(folder: Path | None) -> dict[str, Any] | None:
+    """What `run.json` says of a run that is to be continued, whose data, steps and seconds count too; the name and the
+    hashes of a variant that came without one. Read before the run: it may take that folder's place at its end."""
+    if folder is None:
+        return None
+    if (folder / RUN).exists():
+        read_run(folder)  # a damaged one is told before the work, not after it
+        found: dict[str, Any] = read_json(folder / RUN)
+        return found
+    described = read_json(folder / variants.VARIANT_FILE)
+    return {key: described[key] for key in ("label", "method", "backbone", "sha256") if key in described}
+
+
+def settings(
+    method: str,
+    options: Options,
+    own: dict[str, Any],
+    start: dict[str, Any],
+    data: Data,
+    repairs: Repairs | None,
+    precision: str,
+) -> dict[str, Any]:
+    """All that decides what a run learns, by its option or in words, for its checkpoints: a run goes on from them with
+    nothing else. `start` is `start_of`'s. The number of processes may change as long as they take as many windows in a
+    pass together."""
+    chosen = hyperparameters(options, own)
+    batch = chosen.pop("batch_size") * int(os.environ.get("WORLD_SIZE", "1"))
+    return {
+        "method": method,
+        **start,
+        "--init-from": _hashes(options.init_from) if options.init_from else None,
+        "--train-file": data.record["train_files"],
+        "--validation-file": data.record["validation_file"],
+        "--keep-out": data.record["kept_out"],
+        "--batch-size of all processes": batch,
+        **{f"--{key.replace('_', '-')}": value for key, value in sorted(chosen.items())},
+        "--precision": precision,
+        "--validation-fraction": data.record["validation_fraction"],
+        "--drop-overlap": options.drop_overlap,
+        "--max-overlap": options.max_overlap,
+        "repairs": asdict(repairs) if repairs else None,
+        "training questions": {"name": f"{len(data.train):,}", "sha256": _digest(data.train)},
+        "validation questions": {"name": f"{len(data.validation):,}", "sha256": _digest(data.validation)},
+    }
+
+
+def start_of(backbone: Backbone, weights: Weights, base: Path | None) -> dict[str, Any]:
+    """What a run starts from: the backbone's files, and the variant in the folder `base` if it goes onto one."""
+    kinds = {".json", ".safetensors", ".txt", ".model"}
+    files = [path for path in sorted(weights.folder.iterdir()) if path.suffix in kinds and path.is_file()]
+    hashes = json.dumps({path.name: sha256(path) for path in files})
+    return {
+        "backbone": {"name": backbone.name, "sha256": hashlib.sha256(hashes.encode()).hexdigest()},
+        "base": _hashes(base) if base and base.is_dir() else None,
+    }
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """The hashes of a variant's weights, as it says them itself; loading it checks them."""
+    hashes: dict[str, str] = read_json(folder / variants.VARIANT_FILE)["sha256"]
+    return hashes
+
+
+def _digest(examples: Sequence[Example]) -> str:
+    return hashlib.sha256(json.dumps([asdict(example) for example in examples]).encode()).hexdigest()
 
 
 def hyperparameters(options: Options, own: dict[str, Any]) -> dict[str, Any]:
@@ -116,43 +183,83 @@ def save(
     backbone: Backbone,
     output: Path,
     run: dict[str, Any],
+    log: Path,
     *,
     base: str,
     keep: Path | None = None,
-) -> None:
-    """Weights beside, then renamed into the folder, and `run.json` last: it is what says that the run is finished.
+) -> Path:
+    """Write all that the finished run leaves into a folder beside `output`, `run.json` last; returns that folder.
 
     `base` is the fingerprint of the base that was trained on; `keep` names a folder for a model whose weights are not
-    shipped.
+    shipped; `log` is the run's.
+
+    Raises:
+        UserError: it cannot be written; nothing is left of it, and `output` is as it was.
     """
-    beside = output / ".new"
-    shutil.rmtree(beside, ignore_errors=True)
-    with whole(beside):
-        beside.mkdir(parents=True)
-        names = _write_weights(model, beside, keep)
+    made = beside(output)
+    for folder in filter(None, (made, keep)):
+        shutil.rmtree(folder, ignore_errors=True)
+    with whole(made):
+        made.mkdir(parents=True)
+        names = _write_weights(model, made, keep)
         for name in names:
-            synced(beside / name)
-    for name in names:
-        (beside / name).replace(output / name)
-    shutil.rmtree(beside)
-    positions = _positions(model)
-    fit = run.get("calibration")
-    variant = variants.Variant(
-        name=output.name,
-        label=variants.LABELS.get(output.name, output.name),
-        method=method,
-        backbone=backbone.name,
-        folder=output,
-        shipped=keep is None,
-        virtual_positions=positions,
-        temperature=fit["temperature"] if fit else 1.0,
-        sha256={name: sha256(output / name) for name in names},
-        base_fingerprint=base,
-    )
-    merged = variants.ADAPTER_FILE in names and positions is None
-    write_json(output / variants.VARIANT_FILE, variants.describe(variant, merged=merged))
-    write_json(output / RUN, run)
-    write_card(output, backbone)
+            synced(made / name)
+        positions = _positions(model)
+        fit = run.get("calibration")
+        variant = variants.Variant(
+            name=output.name,
+            label=variants.LABELS.get(output.name, output.name),
+            method=method,
+            backbone=backbone.name,
+            folder=output,
+            shipped=keep is None,
+            virtual_positions=positions,
+            temperature=fit["temperature"] if fit else 1.0,
+            sha256={name: sha256(made / name) for name in names},
+            base_fingerprint=base,
+        )
+        merged = variants.ADAPTER_FILE in names and positions is None
+        write_json(made / variants.VARIANT_FILE, variants.describe(variant, merged=merged))
+        shutil.copyfile(log, made / LOG)
+        write_json(made / RUN, run)
+        write_card(made, backbone, name=output.name)
+    return made
+
+
+def holds_variant(folder: Path) -> bool:
+    """Whether it is more than what an unfinished run leaves."""
+    return any((folder / name).exists() for name in (variants.VARIANT_FILE, RUN))
+
+
+def beside(output: Path) -> Path:
+    """Where a folder is made that is to take the place of `output`: on the same disk, and no variant to the page."""
+    place = output.resolve()
+    return place.with_name(f".{place.name}-new")
+
+
+def put_in_place(made: Path, output: Path, models: tuple[Path, Path] | None, replaced: Path) -> None:
+    """Let the finished run in the folder `made` take the place of `output`, and `models[0]`, a model that is not
+    shipped, that of `models[1]`. What was there is kept under `replaced`, nothing is deleted.
+
+    Raises:
+        UserError: there is no room to keep it, or a folder cannot be renamed; `output` is as it was.
+    """
+    if holds_variant(output):
+        kept = _free(replaced / f"{output.parent.name}-{output.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with whole(kept):
+            shutil.copytree(output, kept)
+        if models and models[1].exists():
+            shutil.move(models[1], kept / "model")
+    if models:
+        replace_folder(*models)
+    replace_folder(made, output.resolve())
+
+
+def _free(path: Path) -> Path:
+    """The path, or the first with a number behind it that nothing stands at."""
+    numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(one for one in itertools.chain([path], numbered) if not one.exists())
 
 
 def _positions(model: nn.Module) -> str | None:
