@@ -8,12 +8,15 @@ T passage tokens x 30 lengths, in which a span that two windows share stands onc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerFast
 
-from qa_compare.features import Encoded, widen
+from qa_compare.examples import Example
+from qa_compare.features import MAX_QUESTION_TOKENS, Encoded, tokenised, widen
 from qa_compare.predictions import Candidate, Prediction
 
 MAX_ANSWER_TOKENS = 30
@@ -79,3 +82,45 @@ def _candidates(encoded: Encoded, scores: Floats, temperature: float, top: int) 
         if start < end:
             found.setdefault((start, end), Candidate(passage[start:end], start, end, score, confidence))
     return tuple(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Overlong:
+    """What goes over the limits of tokens: the numbers of the questions that are cut, and how many gold answers no
+    variant can give, of how many questions."""
+
+    cut: frozenset[int]
+    golds: int = 0
+    questions: int = 0
+
+    @property
+    def sentences(self) -> list[str]:
+        """A sentence for each limit that is gone over, without a full stop."""
+        told = []
+        if count := len(self.cut):
+            whose = "1 question is" if count == 1 else f"{count:,} questions are"
+            only = "its beginning was" if count == 1 else "their beginnings were"
+            told.append(f"{whose} longer than {MAX_QUESTION_TOKENS} tokens: only {only} read")
+        if self.golds:
+            whose = "1 gold answer is" if self.golds == 1 else f"{self.golds:,} gold answers are"
+            of_them = "1 question" if self.questions == 1 else f"{self.questions:,} questions"
+            told.append(
+                f"{whose} longer than {MAX_ANSWER_TOKENS} tokens, the longest answer that a variant gives "
+                f"(in {of_them})"
+            )
+        return told
+
+
+def overlong(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast) -> Overlong:
+    """Which of the examples' questions are longer than what is read, and which gold answers than what is answered."""
+    asked = {number: one.question for number, one in enumerate(examples) if _many(one.question, MAX_QUESTION_TOKENS)}
+    golds = [[gold.text for gold in one.answers if _many(gold.text, MAX_ANSWER_TOKENS)] for one in examples]
+    tokens = tokenised([*asked.values(), *(text for texts in golds for text in texts)], tokenizer)
+    long = [sum(len(tokens[text].ids) > MAX_ANSWER_TOKENS for text in set(texts)) for texts in golds]
+    cut = frozenset(number for number, text in asked.items() if len(tokens[text].ids) > MAX_QUESTION_TOKENS)
+    return Overlong(cut, sum(long), sum(map(bool, long)))
+
+
+def _many(text: str, limit: int) -> bool:
+    """Whether the text may have more tokens than that: each has a byte at least."""
+    return len(text.encode("utf-8", "surrogatepass")) > limit

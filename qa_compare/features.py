@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tokenizers import Encoding
 from transformers import PreTrainedTokenizerFast
 
 from qa_compare.examples import Answer, Example
@@ -56,14 +57,7 @@ def encode(
     max_windows: int | None = None,
 ) -> list[Encoded]:
     """Windows of at most `max_length` tokens that overlap by `stride` tokens, for each example in order."""
-    backend = tokenizer.backend_tokenizer
-    # some checkpoints are published with both switched on, and every call of the tokenizer leaves its own behind
-    backend.no_truncation()
-    backend.no_padding()
-    texts = list(dict.fromkeys(text for example in examples for text in (example.question, example.passage)))
-    # half of a surrogate pair is no character: the tokenizer refuses it, so it reads U+FFFD, which is as long
-    clean = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
-    tokens = dict(zip(texts, backend.encode_batch(clean, add_special_tokens=False), strict=True))
+    tokens = tokenised([text for example in examples for text in (example.question, example.passage)], tokenizer)
     encoded = []
     for example in examples:
         question, passage = tokens[example.question], tokens[example.passage]
@@ -72,6 +66,18 @@ def encode(
         cut = len(question.ids) > MAX_QUESTION_TOKENS
         encoded.append(Encoded(example, windows[:max_windows], offsets, cut))
     return encoded
+
+
+def tokenised(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> dict[str, Encoding]:
+    """The tokens of each text, without special ones."""
+    backend = tokenizer.backend_tokenizer
+    # some checkpoints are published with both switched on, and every call of the tokenizer leaves its own behind
+    backend.no_truncation()
+    backend.no_padding()
+    different = list(dict.fromkeys(texts))
+    # half of a surrogate pair is no character: the tokenizer refuses it, so it reads U+FFFD, which is as long
+    clean = [_LONE_SURROGATE.sub("\ufffd", text) for text in different]
+    return dict(zip(different, backend.encode_batch(clean, add_special_tokens=False), strict=True))
 
 
 def _windows(
