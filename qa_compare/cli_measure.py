@@ -12,8 +12,9 @@ from qa_compare.cards import CARD, write_card
 from qa_compare.cli import adapters_folder, check_output, open_engine, progress_bar
 from qa_compare.errors import UserError
 from qa_compare.examples import Example, fingerprint
-from qa_compare.readers import read_examples
+from qa_compare.readers import read_examples, read_file
 from qa_compare.runs import METRICS, PREDICTIONS, read_run, write_metrics, write_predictions
+from qa_compare.scoring import nothing_left
 
 if TYPE_CHECKING:
     from qa_compare.bertscore import BertScorer
@@ -33,9 +34,10 @@ def evaluate(arguments: argparse.Namespace) -> None:
             check_output(option, path, arguments.file)
     if arguments.output and arguments.output == arguments.predictions:
         raise UserError("--output and --predictions name the same file")
-    examples = read_examples(arguments.file)
+    found = read_file(arguments.file)
+    examples = found.examples
     if not any(example.answers for example in examples):
-        raise UserError(f"{arguments.file}: no question has a gold answer to measure against")
+        raise UserError(f"{found.told} No question has a gold answer to measure against")
     together = team()
     engine = open_engine(arguments, together.device)
     engine.precision = together.gather([engine.precision])[0]  # "auto" is measured, and must not come out two ways
@@ -45,12 +47,16 @@ def evaluate(arguments: argparse.Namespace) -> None:
     scorer = _scorer(arguments)
     partial = _runs(arguments) / "evaluate" / key(engine, arguments.variant, fingerprint(examples))
     work = Work(engine, examples, arguments.variant, partial, together)
+    if together.main:
+        print(found.told, file=sys.stderr)
     with progress_bar(work.total, arguments.variant, found=work.found, shown=together.main) as progress:
         result = work.run(progress)
     if together.main:
         evaluation = _scored(arguments, engine, examples, result, scorer)
         _write(arguments, engine, evaluation, folder)
         print(_summary(evaluation))
+        for sentence in _notes(engine, examples, evaluation):
+            print(f"{sentence}.")
     together.leave()
     work.forget()
 
@@ -128,6 +134,12 @@ def _summary(evaluation: Evaluation) -> str:
         f" ({calibration.before.overall:.2f} at 1)"
     )
     return "\n".join(lines)
+
+
+def _notes(engine: Engine, examples: list[Example], evaluation: Evaluation) -> list[str]:
+    """What to know of the scores."""
+    table = evaluation.predictions
+    return [*engine.overlong(examples).sentences, *filter(None, [nothing_left(table.exact_match, table.f1)])]
 
 
 def _estimate(found: Estimate) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from qa_compare.errors import UserError
 from qa_compare.examples import Example
 from qa_compare.features import Encoded, Window, encode, labels, pad
 from qa_compare.files import sha256
-from qa_compare.readers import read_examples
+from qa_compare.readers import read_file
 from qa_compare.sources import squad_train
 from train.options import Options
 
@@ -69,6 +71,14 @@ def _squad_train() -> list[Example]:
         return squad_train()
     except UserError as error:
         raise UserError(f"{error}, with --train-file") from error
+
+
+def read_examples(path: Path) -> list[Example]:
+    """A file's questions. The first of several processes says what was read from which columns, on standard error."""
+    found = read_file(path)
+    if os.environ.get("RANK", "0") == "0":
+        print(found.told, file=sys.stderr)
+    return found.examples
 
 
 def described(paths: Sequence[Path]) -> list[dict[str, Any]]:
