@@ -15,14 +15,15 @@ from typing import Any
 from qa_compare import answer_columns
 from qa_compare.analysis import Column, Table
 from qa_compare.answering import Pace, Progress, advance, keep
+from qa_compare.decoding import Overlong
 from qa_compare.engine import Engine
 from qa_compare.errors import OverLimit, UserError
 from qa_compare.examples import Example
 from qa_compare.inspection import MAX_COLUMNS
 from qa_compare.predictions import Prediction
-from qa_compare.readers import Problem
+from qa_compare.readers import FileCheck, Problem
 from qa_compare.records import Estimate
-from qa_compare.scoring import Counts, Squad2, has_gold, normalize_answer, squad2, units
+from qa_compare.scoring import Counts, Squad2, has_gold, normalize_answer, nothing_left, squad2, units
 from qa_compare.service import Service
 from qa_compare.statistics import Units
 from qa_compare.uploads import check_upload
@@ -33,11 +34,21 @@ _KEPT = 6  # files whose answers are kept in memory; 20,000 answers of a variant
 
 @dataclass(frozen=True)
 class Checked:
-    """A file's good rows, and the problems of the others."""
+    """A file's good rows, the problems of the others, and notes on gold answers that cost no row.
+
+    `told` says in one line which columns were taken for what, and how many gold answers were read.
+    """
 
     name: str
     examples: tuple[Example, ...]
     problems: tuple[Problem, ...]
+    notes: tuple[Problem, ...] = ()
+    told: str = ""
+
+    @classmethod
+    def of(cls, found: FileCheck, name: str) -> Checked:
+        """What was read from a file of that name."""
+        return cls(name, tuple(found.examples), tuple(found.problems), tuple(found.notes), found.told)
 
     @cached_property
     def gold(self) -> int:
@@ -65,11 +76,13 @@ class Result:
     """The questions that every chosen variant has answered, the file's first ones, out of `asked`.
 
     `problems` say which of the chosen variants could not answer, and why; `warnings` are about all of the answers.
+    `overlong` says which of the answered questions were cut, and how many gold answers are too long to be given.
     """
 
     table: Table
     asked: int
     problems: tuple[str, ...]
+    overlong: Overlong
     warnings: tuple[str, ...] = ()
 
     @property
@@ -91,6 +104,12 @@ class Result:
     def units(self) -> Units:
         """What the intervals resample."""
         return units(self.table.examples)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What to know of the answers and scores: a sentence, without a full stop, for each limit and oddity."""
+        odd = [f"{one.label}: {told}" for one in self.table.columns if (told := nothing_left(one.exact_match, one.f1))]
+        return (*self.overlong.sentences, *odd)
 
     @cached_property
     def scores(self) -> tuple[Scores, ...]:
@@ -174,7 +193,8 @@ class Answers:
             answer_columns.computed(self._engine.variant(name), examples, self._of(name)[:done]) for name in able
         ]
         problems = tuple(self._problems[name] for name in names if name in self._problems)
-        return Result(Table(examples, tuple(columns)), len(self._examples), problems, self._engine.warnings)
+        overlong, warnings = self._engine.overlong(examples), self._engine.warnings
+        return Result(Table(examples, tuple(columns)), len(self._examples), problems, overlong, warnings)
 
 
 class Batches:
@@ -202,7 +222,7 @@ class Batches:
             raise UserError(ready.detail)
         examples = check(Path(upload)).examples
         if not examples:
-            raise UserError("no row of the file is good")
+            raise UserError("no row of the file holds a usable question")
         engine = self.service.engines[backbone]
         names = variants(engine, names)
         answers = keep(self._answers, (upload, backbone), _KEPT, lambda: Answers(engine, examples))
@@ -226,7 +246,7 @@ def check(path: Path) -> Checked:
     except OverLimit as error:
         command = f"python -m qa_compare predict {shlex.quote(path.name)} --variant lora --output answers.json"
         raise UserError(f"{error}. Without a limit, it is answered by: {command}") from error
-    return Checked(path.name, tuple(found.examples), tuple(found.problems))
+    return Checked.of(found, path.name)
 
 
 def variants(engine: Engine, names: Sequence[str]) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def template() -> str:
 
 
 def problems_csv(problems: Iterable[Problem]) -> str:
-    """A line for each row of a file that cannot be used."""
+    """A line for each row of a file that cannot be used, or whose gold answers have lost something."""
     return csv_text([("row", "problem"), *((one.row, one.message) for one in problems)])
 
 
@@ -48,7 +48,8 @@ def as_objects(result: Result) -> list[dict[str, Any]]:
     """One object a question: its texts, and each variant's answer in `variants`.
 
     `start` and `end` are characters of the passage and None where there is no answer, `confidence` is 0 to 1. The
-    scores, 0 to 1, are None where the question has no gold answer. The passage itself is not repeated.
+    scores, 0 to 1, are None where the question has no gold answer. `question_cut` says that only the question's first
+    64 tokens were read. The passage itself is not repeated.
     """
     return [
         {
@@ -56,6 +57,7 @@ def as_objects(result: Result) -> list[dict[str, Any]]:
             "title": example.title,
             "question": example.question,
             "gold": gold_texts(example),
+            "question_cut": row in result.overlong.cut,
             "variants": {column.name: _answer(column, row, bool(example.answers)) for column in result.table.columns},
         }
         for row, example in enumerate(result.table.examples)
@@ -86,10 +88,11 @@ def csv_file(result: Result) -> bytes:
 
     It begins with a byte order mark: without it, spreadsheets read the letters of other languages wrongly.
     """
-    rows: list[list[Any]] = [[*_TEXTS, "gold", *_names(result)]]
+    rows: list[list[Any]] = [[*_TEXTS, "gold", "question_cut", *_names(result)]]
     for one in as_objects(result):
         answers = [answer[part] for answer in one["variants"].values() for part in _PARTS]
-        rows.append([*(one[name] for name in _TEXTS), ANSWER_SEPARATOR.join(one["gold"]), *answers])
+        golds = ANSWER_SEPARATOR.join(one["gold"])
+        rows.append([*(one[name] for name in _TEXTS), golds, int(one["question_cut"]), *answers])
     return csv_text(rows).encode("utf-8-sig")
 
 
@@ -102,6 +105,7 @@ def parquet_file(result: Result) -> bytes:
     kinds = (pa.string(), pa.int32(), pa.int32(), pa.float64(), pa.int8(), pa.float64())
     columns = {name: pa.array([one[name] for one in rows], pa.string()) for name in _TEXTS}
     columns["gold"] = pa.array([one["gold"] for one in rows], pa.list_(pa.string()))
+    columns["question_cut"] = pa.array([one["question_cut"] for one in rows], pa.bool_())
     for column in result.table.columns:
         for part, kind in zip(_PARTS, kinds, strict=True):
             values = [one["variants"][column.name][part] for one in rows]

@@ -19,7 +19,7 @@ from qa_compare.errors import UserError
 from qa_compare.examples import to_squad
 from qa_compare.files import read_bytes, write_json
 from qa_compare.predictions import notes
-from qa_compare.readers import check_file, read_examples
+from qa_compare.readers import check_file, read_file
 
 if TYPE_CHECKING:
     from qa_compare.comparison import Comparison, VariantAnswer
@@ -45,10 +45,13 @@ def ask(arguments: argparse.Namespace) -> None:
 
 def predict(arguments: argparse.Namespace) -> None:
     """Write `{id: answer}` for every question of a file."""
+
     check_output("--output", arguments.output, arguments.file)
-    examples = read_examples(arguments.file)
+    found = read_file(arguments.file)
+    examples = found.examples
     engine = open_engine(arguments)
     engine.model(arguments.variant)
+    print(found.told, file=sys.stderr)
     with progress_bar(len(examples), arguments.variant) as progress:
         predictions = engine.predict(examples, arguments.variant, top=1, progress=progress)
     answers = {prediction.id: prediction.answer for prediction in predictions}
@@ -61,19 +64,16 @@ def convert(arguments: argparse.Namespace) -> None:
     if arguments.output:
         check_output("--output", arguments.output, arguments.file)
     found = check_file(arguments.file)
-    for problem in found.problems:
+    for problem in [*found.problems, *found.notes]:
         print(f"{problem.row}: {problem.message}", file=sys.stderr)
     bad, good = len(found.problems), len(found.examples)
     if bad and not (arguments.keep_good and good):
         kept = f"; --keep-good leaves them out and keeps the other {good:,}" if good else ""
         raise UserError(f"{arguments.file}: {bad:,} row{'s' * (bad != 1)} cannot be used{kept}")
-    answered = sum(bool(example.answers) for example in found.examples)
-    held = f"{good:,} question{'s' * (good != 1)}, {answered:,} of them with gold answers"
-    if not arguments.output:
-        print(f"{arguments.file}: {held}")
-        return
-    write_json(arguments.output, to_squad(found.examples))
-    print(f"wrote {held}, to {arguments.output}")
+    print(found.told)
+    if arguments.output:
+        write_json(arguments.output, to_squad(found.examples))
+        print(f"wrote {found.held}, to {arguments.output}")
 
 
 def doctor(arguments: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ from qa_compare.cards import CARD, write_card
 from qa_compare.cli import adapters_folder, check_output, open_engine, progress_bar
 from qa_compare.errors import UserError, quoted
 from qa_compare.examples import Example, fingerprint
-from qa_compare.readers import read_examples
+from qa_compare.readers import read_examples, read_file
 from qa_compare.records import intervals
 from qa_compare.runs import (
     METRICS,
@@ -23,6 +23,7 @@ from qa_compare.runs import (
     write_metrics,
     write_predictions,
 )
+from qa_compare.scoring import nothing_left
 
 if TYPE_CHECKING:
     from qa_compare.backbones import Backbone
@@ -41,14 +42,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from qa_compare.processes import team
     from qa_compare.resumable import Work, key
 
-    for option, path in (("--output", arguments.output), ("--predictions", arguments.predictions)):
-        if path:
-            check_output(option, path, arguments.file)
-    if arguments.output and arguments.output == arguments.predictions:
-        raise UserError("--output and --predictions name the same file")
-    examples = read_examples(arguments.file)
+    _check_outputs(arguments)
+    found = read_file(arguments.file)
+    examples = found.examples
     if not any(example.answers for example in examples):
-        raise UserError(f"{arguments.file}: no question has a gold answer to measure against")
+        raise UserError(f"{found.told} No question has a gold answer to measure against")
     if arguments.from_predictions:
         _again(arguments, examples)
         return
@@ -63,14 +61,27 @@ def evaluate(arguments: argparse.Namespace) -> None:
     scorer = _scorer(arguments)
     partial = _runs(arguments) / "evaluate" / key(engine, arguments.variant, fingerprint(examples))
     work = Work(engine, examples, arguments.variant, partial, together)
+    if together.main:
+        print(found.told, file=sys.stderr)
     with progress_bar(work.total, arguments.variant, found=work.found, shown=together.main) as progress:
         result = work.run(progress)
     if together.main:
         evaluation = _scored(arguments, engine, examples, result, scorer)
         _write(arguments, engine.source, evaluation, folder)
         print(_summary(evaluation))
+        for sentence in _notes(engine, examples, evaluation):
+            print(f"{sentence}.")
     together.leave()
     work.forget()
+
+
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """Refuse places that cannot be written before anything is computed."""
+    for option, path in (("--output", arguments.output), ("--predictions", arguments.predictions)):
+        if path:
+            check_output(option, path, arguments.file)
+    if arguments.output and arguments.output == arguments.predictions:
+        raise UserError("--output and --predictions name the same file")
 
 
 def _again(arguments: argparse.Namespace, examples: list[Example]) -> None:
@@ -192,6 +203,12 @@ def _squad2(found: Squad2) -> list[str]:
         )
         lines.append(line("at best", found.best_exact, found.best_f1, f"{where}: null score − best span's, in logits"))
     return lines
+
+
+def _notes(engine: Engine, examples: list[Example], evaluation: Evaluation) -> list[str]:
+    """What to know of the scores."""
+    table = evaluation.predictions
+    return [*engine.overlong(examples).sentences, *filter(None, [nothing_left(table.exact_match, table.f1)])]
 
 
 def _estimate(found: Estimate) -> str:

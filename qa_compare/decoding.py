@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerFast
 
-from qa_compare.features import Encoded
+from qa_compare.examples import Example
+from qa_compare.features import MAX_QUESTION_TOKENS, Encoded, question_limit, tokenised
 from qa_compare.predictions import Candidate, Prediction
 
 MAX_ANSWER_TOKENS = 30
@@ -165,3 +167,47 @@ def _candidates(passage: str, spans: Spans, temperature: float, top: int) -> tup
             confidence = float(np.exp(score / temperature - normaliser))
             found.append(Candidate(passage[start:end], start, end, score, confidence))
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Overlong:
+    """What goes over the limits of tokens: the numbers of the questions that are cut to `limit` tokens, and how many
+    gold answers no variant can give, of how many questions."""
+
+    cut: frozenset[int]
+    limit: int = MAX_QUESTION_TOKENS
+    golds: int = 0
+    questions: int = 0
+
+    @property
+    def sentences(self) -> list[str]:
+        """A sentence for each limit that is gone over, without a full stop."""
+        told = []
+        if count := len(self.cut):
+            whose = "1 question is" if count == 1 else f"{count:,} questions are"
+            only = "its beginning was" if count == 1 else "their beginnings were"
+            told.append(f"{whose} longer than {self.limit} tokens: only {only} read")
+        if self.golds:
+            whose = "1 gold answer is" if self.golds == 1 else f"{self.golds:,} gold answers are"
+            of_them = "1 question" if self.questions == 1 else f"{self.questions:,} questions"
+            told.append(
+                f"{whose} longer than {MAX_ANSWER_TOKENS} tokens, the longest answer that a variant gives "
+                f"(in {of_them})"
+            )
+        return told
+
+
+def overlong(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, max_length: int) -> Overlong:
+    """Which of the examples' questions are longer than what is read, and which gold answers than what is answered."""
+    most = question_limit(max_length)
+    asked = {number: one.question for number, one in enumerate(examples) if _many(one.question, most)}
+    golds = [[gold.text for gold in one.answers if _many(gold.text, MAX_ANSWER_TOKENS)] for one in examples]
+    tokens = tokenised([*asked.values(), *(text for texts in golds for text in texts)], tokenizer)
+    long = [sum(len(tokens[text].ids) > MAX_ANSWER_TOKENS for text in set(texts)) for texts in golds]
+    cut = frozenset(number for number, text in asked.items() if len(tokens[text].ids) > most)
+    return Overlong(cut, most, sum(long), sum(map(bool, long)))
+
+
+def _many(text: str, limit: int) -> bool:
+    """Whether the text may have more tokens than that: each has a byte at least."""
+    return len(text.encode("utf-8", "surrogatepass")) > limit

@@ -13,7 +13,7 @@ import torch
 from qa_compare import backbones
 from qa_compare.answer_cache import AnswerCache, digest
 from qa_compare.comparison import Comparison, VariantAnswer
-from qa_compare.decoding import Floats, decode
+from qa_compare.decoding import Floats, Overlong, decode, overlong
 from qa_compare.errors import UserError
 from qa_compare.examples import Example, check_question
 from qa_compare.features import MAX_LENGTH, Encoded, Window, encode, pad, question_limit
@@ -72,6 +72,11 @@ class Engine(Models):
         """The examples' windows, which every variant of the backbone reads."""
         with self._lock:
             return encode(examples, self.tokenizer, max_length=self.max_length)
+
+    def overlong(self, examples: Sequence[Example]) -> Overlong:
+        """What of the examples goes over the limits of tokens."""
+        with self._lock:
+            return overlong(examples, self.tokenizer, self.max_length)
 
     def logits(
         self, encoded: Sequence[Encoded], variant: str, cancelled: Callable[[], bool] | None = None

@@ -67,8 +67,13 @@ def check_question(passage: str, question: str) -> None:
 
 
 def to_squad(examples: Sequence[Example]) -> dict[str, Any]:
-    """The examples as SQuAD v1.1's object: neighbours of one title and passage stand together."""
+    """The examples as SQuAD's object: neighbours of one title and passage stand together.
+
+    It is version 1.1, or 2.0 with `is_impossible` where a question is marked as unanswerable. An answer whose place is
+    not known has `answer_start` -1; of one that stands at several places, the first is written.
+    """
     data: list[dict[str, Any]] = []
+    impossible = any(example.unanswerable for example in examples)
     for example in examples:
         if not data or data[-1]["title"] != example.title:
             data.append({"title": example.title, "paragraphs": []})
@@ -79,8 +84,9 @@ def to_squad(examples: Sequence[Example]) -> dict[str, Any]:
             {"text": answer.text, "answer_start": -1 if answer.start is None else answer.start}
             for answer in example.answers
         ]
-        paragraphs[-1]["qas"].append({"id": example.id, "question": example.question, "answers": answers})
-    return {"version": "1.1", "data": data}
+        marked = {"is_impossible": example.unanswerable} if impossible else {}
+        paragraphs[-1]["qas"].append({"id": example.id, "question": example.question, "answers": answers, **marked})
+    return {"version": "v2.0" if impossible else "1.1", "data": data}
 
 
 def fingerprint(examples: Iterable[Example]) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tokenizers import Encoding
 from transformers import PreTrainedTokenizerFast
 
 from qa_compare.errors import UserError
@@ -94,14 +95,7 @@ def encode(
         UserError: `max_length` leaves no room.
     """
     most = question_limit(max_length)
-    backend = tokenizer.backend_tokenizer
-    # some checkpoints are published with both switched on, and every call of the tokenizer leaves its own behind
-    backend.no_truncation()
-    backend.no_padding()
-    texts = list(dict.fromkeys(text for example in examples for text in (example.question, example.passage)))
-    # half of a surrogate pair is no character: the tokenizer refuses it, so it reads U+FFFD, which is as long
-    clean = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
-    tokens = dict(zip(texts, backend.encode_batch(clean, add_special_tokens=False), strict=True))
+    tokens = tokenised([text for example in examples for text in (example.question, example.passage)], tokenizer)
     offsets = {
         passage: np.array(tokens[passage].offsets, dtype=np.int32).reshape(-1, 2)
         for passage in {example.passage for example in examples}
@@ -116,6 +110,18 @@ def encode(
         cut, text = len(question.ids) > most, example.passage
         encoded.append(Encoded(example, windows[:max_windows], offsets[text], marked[text], cut, unknown))
     return encoded
+
+
+def tokenised(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> dict[str, Encoding]:
+    """The tokens of each text, without special ones."""
+    backend = tokenizer.backend_tokenizer
+    # some checkpoints are published with both switched on, and every call of the tokenizer leaves its own behind
+    backend.no_truncation()
+    backend.no_padding()
+    different = list(dict.fromkeys(texts))
+    # half of a surrogate pair is no character: the tokenizer refuses it, so it reads U+FFFD, which is as long
+    clean = [_LONE_SURROGATE.sub("\ufffd", text) for text in different]
+    return dict(zip(different, backend.encode_batch(clean, add_special_tokens=False), strict=True))
 
 
 def _windows(

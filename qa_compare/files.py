@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import errno
 import hashlib
@@ -27,6 +28,17 @@ _REASONS = {
     errno.EISDIR: "it is a folder",
 }
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD; RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
+_PACKED = {
+    b"PK\x03\x04": "ZIP",
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"7z\xbc\xaf": "7z",
+    b"(\xb5/\xfd": "Zstandard",
+    b"Rar!": "RAR",
+}
+_OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # .xls
+_WORKBOOKS = {".xlsx", ".xlsm", ".ods"}
 
 
 def _sentence(verb: str, path: Path, error: OSError) -> str:
@@ -142,12 +154,52 @@ def read_bytes(path: Path, limit: int | None = None) -> bytes:
         raise UserError(_sentence("read", path, error)) from error
 
 
+def decoded(data: bytes, name: str) -> str:
+    """The text of a file: UTF-8, or UTF-16 with its byte order mark. Raises UserError that says how to save it."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding, shown = "utf-16", "UTF-16"
+    else:
+        encoding, shown = "utf-8-sig", "UTF-8"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        like = _looks_like(data, error.start) if shown == "UTF-8" else ""
+        raise UserError(f"{name} is not {shown} text (byte {error.start}){like}: save it as UTF-8") from error
+
+
+def _looks_like(data: bytes, at: int) -> str:
+    """Says which word it is if the byte is a letter in Windows-1252, which older spreadsheets write."""
+    before, after = data[max(0, at - 20) : at].split(b" ")[-1], data[at : at + 20].split(b" ")[0]
+    with suppress(UnicodeDecodeError):
+        if data[at : at + 1].decode("cp1252").isalpha():
+            return f"; it looks like Windows-1252 ({(before + after).decode('cp1252')!r})"
+    return ""
+
+
+def as_utf8(data: bytes, name: str) -> bytes:
+    """The same text in UTF-8, if it is in UTF-16. Raises UserError where a byte order mark says so and it is not."""
+    if not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data
+    return decoded(data, name).encode()
+
+
+def refuse_packed(data: bytes, name: str) -> None:
+    """Raise a UserError for an archive or a workbook: nothing is ever unpacked."""
+    suffix = Path(name).suffix.lower()
+    if data.startswith(_OLD_OFFICE) or (
+        data.startswith(b"PK\x03\x04") and (suffix in _WORKBOOKS or b"xl/" in data[:4_096])
+    ):
+        raise UserError(f"{name} is a spreadsheet's own file: save it as CSV (in UTF-8) and bring that")
+    for beginning, kind in _PACKED.items():
+        if data.startswith(beginning):
+            raise UserError(f"{name} is packed ({kind}): unpack it first")
+
+
 def parse_json(data: bytes, name: str) -> Any:
     """JSON from UTF-8 bytes, a byte order mark allowed. Raises UserError with line and column, or for deep nesting."""
+    text = decoded(data, name)
     try:
-        return json.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{name} is not UTF-8 text (byte {error.start})") from error
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{name} is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from error
     except RecursionError as error:

@@ -159,6 +159,7 @@ def as_objects(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "question": run.comparison.question,
             "passage": run.comparison.passage,
             "gold": list(run.gold_texts),
+            "warnings": list(run.comparison.warnings),
             "variants": {one["variant"]: _answer(one, run.gold_texts) for one in run.comparison.as_dict()["variants"]},
         }
         for run in runs
@@ -186,9 +187,9 @@ def as_csv(runs: Sequence[Run]) -> str:
     names = list(dict.fromkeys(name for one in objects for name in one["variants"]))
     parts = ("answer", "start", "end", "confidence", "exact_match", "f1", "problem")
     head = ("number", "asked_at", "backbone", "source", "id", "edited", "question", "passage")
-    lines: list[list[Any]] = [[*head, "gold", *(f"{name} {part}" for name in names for part in parts)]]
+    lines: list[list[Any]] = [[*head, "gold", "warnings", *(f"{name} {part}" for name in names for part in parts)]]
     for one in objects:
-        cells = [*(one[name] for name in head), ANSWER_SEPARATOR.join(one["gold"])]
+        cells = [*(one[name] for name in head), ANSWER_SEPARATOR.join(one["gold"]), " ".join(one["warnings"])]
         cells += [one["variants"].get(name, {}).get(part) for name in names for part in parts]
         lines.append(cells)
     return csv_text(lines)

@@ -218,6 +218,18 @@ def _best(answers: Sequence[str], scores: Floats, nulls: Floats, has: Bools) -> 
     return 100 * float(sums[place]) / len(scores), float(nulls[order[place - 1]]) if place else None
 
 
+def nothing_left(exact: Floats, f1_scores: Floats) -> str:
+    """A sentence where exact match exceeds F1; "" where it does not. Both are of shape (N,)."""
+    count = int(((exact > 0) & (f1_scores == 0)).sum())
+    if not count:
+        return ""
+    where = "1 question has" if count == 1 else f"{count:,} questions have"
+    return (
+        f"{where} exact match 100 but F1 0, as in SQuAD's own script: without articles and punctuation nothing is left "
+        "of the gold answer, nor of the variant's"
+    )
+
+
 def gold_texts(example: Example) -> list[str]:
     """The different texts of the gold answers, in their order: SQuAD's annotators often agree."""
     return list(dict.fromkeys(answer.text for answer in example.answers))

@@ -201,4 +201,5 @@ def _read_file(path: Path) -> Questions:
         note = f"left out {first.row}: {first.message}{more}"
         if not found.examples:
             raise UserError(f"{path.name}: {first.row}: {first.message}{more}")
+    note = "; ".join(filter(None, [note, *(sentence.removesuffix(".") for sentence in found.reading.golds)]))
     return Questions(path.name, tuple(found.examples), note)

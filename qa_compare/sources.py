@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from qa_compare import hub
 from qa_compare.errors import UserError
-from qa_compare.examples import Answer, Example
-from qa_compare.readers import read_examples
+from qa_compare.examples import Example
+from qa_compare.readers import check_rows, read_examples, refuse_problems
 from qa_compare.waiting import Awaited
 
 SAMPLE = Path(__file__).parent / "data" / "sample.json"
@@ -56,7 +55,9 @@ def _squad(split: str) -> list[Example]:
             "the Hugging Face hub cannot be reached" if offline else f"the hub did not give it ({type(error).__name__})"
         )
         raise UserError(f"SQuAD ({split}) is not on this machine and {why}: give a SQuAD JSON file instead") from error
-    return [_from_hub(row) for row in rows]
+    found = check_rows(rows, f"rajpurkar/squad {split}")
+    refuse_problems(found.problems)
+    return found.examples
 
 
 _VALIDATION = Awaited(
@@ -65,12 +66,6 @@ _VALIDATION = Awaited(
     late="SQuAD (validation) is still on its way from the Hugging Face hub: choose it again in a while, or give a "
     "SQuAD JSON file instead",
 )
-
-
-def _from_hub(row: dict[str, Any]) -> Example:
-    pairs = zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
-    answers = tuple(Answer(text, start) for text, start in pairs)
-    return Example(row["id"], row["title"], row["context"], row["question"], answers)
 
 
 @contextmanager

@@ -6,22 +6,13 @@ import threading
 from pathlib import Path
 
 from qa_compare.errors import UserError
-from qa_compare.files import read_bytes
+from qa_compare.files import read_bytes, refuse_packed
 from qa_compare.readers import FileCheck, check
 
 MAX_UPLOAD = 20 * 2**20  # bytes
 MAX_QUESTIONS = 20_000
 # commas, brackets, line ends: 20 MB of `[],[],…` would be 1 GB of lists. SQuAD's 10,570 questions have 0.2 million
 MAX_PARTS = 2_000_000
-_PACKED = {
-    b"PK\x03\x04": "ZIP",
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"7z\xbc\xaf": "7z",
-    b"(\xb5/\xfd": "Zstandard",
-    b"Rar!": "RAR",
-}
 _one_at_a_time = threading.Lock()  # so that many large files at once cost what one does
 
 
@@ -40,9 +31,7 @@ def read_upload(path: Path) -> bytes:
     if not path.is_file():  # it lies for an hour; and nobody needs to know where it lay
         raise UserError(f"{path.name} is no longer here: upload it again")
     data = read_bytes(path, MAX_UPLOAD)
-    for beginning, name in _PACKED.items():
-        if data.startswith(beginning):
-            raise UserError(f"{path.name} is packed ({name}): unpack it first")
+    refuse_packed(data, path.name)
     if sum(data.count(part) for part in b",[{\r\n") > MAX_PARTS:
         raise UserError(f"{path.name} holds more than {MAX_PARTS:,} commas, brackets and line ends: it is not read")
     return data

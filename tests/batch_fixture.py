@@ -17,7 +17,7 @@ from tests.conftest import HOST, free_port
 
 NAME = "river-bert"
 NAMES = ["base", "lora", "prompt-tuning"]
-BAD = "passage,question,answers\nRome is old.,What is old?,Rome\n,Who?,\nRome is old.,What is old?,Paris\n"
+BAD = "passage,question,answers\nRome is old.,What is old?,Rome\n,Who?,\nRome is old.,,Rome\n"
 QUESTION = {"passage": "The river rises in the north.", "question": "Where rises the river?"}
 
 

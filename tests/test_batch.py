@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from qa_compare import batch, batch_export, readers, uploads
+from qa_compare import answer_columns, batch, batch_export, readers, uploads
+from qa_compare.analysis import Table
 from qa_compare.batch import Answers, Batches, Result, check
 from qa_compare.engine import Cancelled, Engine
 from qa_compare.errors import UserError
-from qa_compare.examples import Example, to_squad
+from qa_compare.examples import Answer, Example, to_squad
 from qa_compare.files import write_json
 from qa_compare.inspection import MAX_COLUMNS
 from qa_compare.predictions import Candidate, Prediction
@@ -85,10 +86,12 @@ def written(tmp_path: Path, name: str, text: str) -> Path:
 
 def test_a_file_is_checked_and_every_problem_named_with_its_row(tmp_path: Path) -> None:
     rows = "passage,question,answers\nRome is old.,What is old?,Rome\n,Who?,\nRome is old.,What is it?,\n"
-    found = check(written(tmp_path, "towns.csv", rows + "Rome is old.,What is old?,Paris\n"))
-    assert (found.name, len(found.examples), found.gold) == ("towns.csv", 2, 1)
-    assert [one.row for one in found.problems] == ["line 3", "line 5"]
-    assert found.problems[1].message == 'the answer "Paris" does not stand in its passage'
+    found = check(written(tmp_path, "towns.csv", rows + "Rome is old.,What is old?,Paris\nRome is old.,,\n"))
+    assert (found.name, len(found.examples), found.gold) == ("towns.csv", 3, 2)
+    assert [one.row for one in found.problems] == ["line 3", "line 6"]
+    assert found.problems[1].message == "its question is empty"
+    assert found.notes == (readers.Problem("line 5", 'the gold answer "Paris" is not in its passage'),)
+    assert "gold answers from 'answers'. Read: 3 questions, 2 of them with gold answers." in found.told
 
 
 @pytest.mark.parametrize(
@@ -263,6 +266,44 @@ def test_csv_and_parquet_hold_the_same_columns(engine: Engine) -> None:
     assert (lines[0]["gold"], rows[0]["gold"]) == ("sea 0", ["sea 0"])
 
 
+LONG = "when did this happen and " * 20
+MANY = " ".join(f"word{number}" for number in range(40))
+
+
+def test_a_cut_question_is_flagged_in_every_export_and_said(engine: Engine, asked: Asked) -> None:
+    examples = [replace(one, question=LONG) if one.id == "q1" else one for one in tiny.examples(3)]
+    found = result(engine, examples, ["base", "lora"])
+    assert found.notes == ("1 question is longer than 64 tokens: only its beginning was read",)
+    assert [one["question_cut"] for one in batch_export.as_objects(found)] == [False, True, False]
+    lines = csv.DictReader(io.StringIO(batch_export.csv_file(found).decode("utf-8-sig"), newline=""))
+    assert [one["question_cut"] for one in lines] == ["0", "1", "0"]
+    rows = parquet.read_table(io.BytesIO(batch_export.parquet_file(found))).to_pylist()
+    assert [one["question_cut"] for one in rows] == [False, True, False]
+    assert asked
+
+
+def test_gold_answers_that_are_too_long_to_be_given_are_counted(engine: Engine, asked: Asked) -> None:
+    first, second = tiny.examples(2)
+    short = Answer(first.passage[:3], 0)
+    examples = [
+        replace(first, answers=(short, Answer(MANY, None), Answer(MANY, None), Answer(MANY + " x", None))),
+        second,
+    ]
+    [said] = result(engine, examples, ["lora"]).notes
+    assert said.startswith("2 gold answers are longer than 30 tokens, the longest answer that a variant gives (in 1 ")
+    assert asked
+
+
+def test_exact_match_above_f1_has_a_sentence_that_says_why(engine: Engine, asked: Asked) -> None:
+    [example] = tiny.examples(1)
+    marked = replace(example, passage="The sea %. A sea", answers=(Answer("A", 11),))
+    predictions = [Prediction("q0", (Candidate("A", 11, 12, 1.0, 0.5),), 0.0, 1)]
+    table = Table((marked,), (answer_columns.computed(engine.variant("lora"), (marked,), predictions),))
+    [said] = Result(table, 1, (), engine.overlong([marked])).notes
+    assert said.startswith("LoRA: 1 question has exact match 100 but F1 0, as in SQuAD's own script")
+    assert asked == []
+
+
 def test_the_template_is_a_file_without_a_problem(tmp_path: Path) -> None:
     found = check(written(tmp_path, "template.csv", batch_export.template()))
     assert (len(found.examples), found.gold, found.problems) == (2, 1, ())
@@ -293,7 +334,7 @@ def test_what_was_answered_to_a_file_is_kept_for_some_files(
 def test_a_backbone_that_is_not_at_hand_or_a_file_without_a_good_row_is_refused(engine: Engine, tmp_path: Path) -> None:
     batches = Batches(Service({"river-bert": engine, "bert-tiny": Engine("bert-tiny")}, "river-bert"))
     bad = written(tmp_path, "bad.csv", "passage,question\n,Who?\n")
-    with pytest.raises(UserError, match="no row of the file is good"):
+    with pytest.raises(UserError, match="no row of the file holds a usable question"):
         list(batches.find("river-bert", str(bad), NAMES, never))
     with pytest.raises(UserError, match="weights of bert-tiny"):
         list(batches.find("bert-tiny", str(bad), NAMES, never))

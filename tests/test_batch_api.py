@@ -47,6 +47,23 @@ def test_the_endpoint_answers_and_scores_a_list(predict_batch: Callable[..., dic
     json.dumps(found, allow_nan=False)
 
 
+def test_the_endpoint_says_what_a_gold_answer_lost_and_which_question_was_cut(
+    predict_batch: Callable[..., dict[str, Any]],
+) -> None:
+    given = [
+        {**QUESTION, "answers": ["the north", "south"]},
+        {**QUESTION, "question": "where " * 80, "answers": [["x"]]},
+    ]
+    found = predict_batch(given)
+    assert found["golds"] == [
+        'questions[0]: the gold answer "south" is not in its passage',
+        "questions[1]: a gold answer is missing or not a text: it was not taken",
+    ]
+    assert [one["question_cut"] for one in found["predictions"]] == [False, True]
+    assert found["notes"] == ["1 question is longer than 64 tokens: only its beginning was read"]
+    assert (found["questions"], found["gold"]) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -61,8 +78,7 @@ def test_the_endpoint_answers_and_scores_a_list(predict_batch: Callable[..., dic
             {"questions": [{**QUESTION, "passage": {"text": "x"}}]},
             r"questions\[0\]: its passage .* is missing",
         ),
-        ({"questions": [{**QUESTION, "answers": [["x"]]}]}, r"questions\[0\]: an answer is missing"),
-        ({"questions": [{**QUESTION, "answers": ["south"]}, 5]}, r"does not stand in its passage \(and 1 more\)"),
+        ({"questions": [{**QUESTION, "question": ""}, 5]}, r"its question is empty \(and 1 more\)"),
         ({"questions": [{**QUESTION, "id": float("inf")}]}, "its id is not a text"),
         ({"questions": [QUESTION] * 1001}, "1,001 questions are too many for one request: at most 1,000"),
         ({"questions": [{**QUESTION, "passage": "x" * 200_000}] * 11}, "characters of passages are too many"),

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from qa_compare.ui import batch_view
 from qa_compare.ui.batch import _answering, _left, _settled, _stop
 from qa_compare.ui.states import nothing
 from qa_compare.ui.stopping import Tasks
-from tests import batch_fixture
+from tests import batch_fixture, tiny
 from tests.batch_fixture import BAD, NAME, NAMES, written
 from tests.measured import never, visible
 
@@ -47,7 +48,8 @@ def skipped(update: Any) -> bool:
 def test_a_good_file_is_taken_and_can_be_run(batches: Batches, rivers: str) -> None:
     uploaded, check, keep = handlers.open_file(rivers)
     assert uploaded == rivers
-    assert visible(check) == "✓ rivers.json : 12 questions, all with gold answers."
+    assert visible(check).startswith("✓ rivers.json : 12 questions, all with gold answers.")
+    assert "passages from 'context'; questions from 'question'; gold answers from 'answers'" in visible(check)
     assert keep["visible"] is False
     button, hint = handlers.ready(batches, NAME, uploaded, NAMES, False)
     assert (button["interactive"], button["value"]) == (True, "Run 3 variants on 12 questions")
@@ -58,7 +60,7 @@ def test_a_file_with_problems_lists_them_and_runs_once_they_are_left_out(batches
     uploaded, check, keep = handlers.open_file(written(tmp_path, "towns.csv", BAD))
     assert re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td>', check) == [
         ("line 3", "its passage (context) is empty"),
-        ("line 4", "the answer &quot;Paris&quot; does not stand in its passage"),
+        ("line 4", "its question is empty"),
     ]
     assert "1 question, all with gold answers" in visible(check)
     assert keep["visible"] is True
@@ -67,6 +69,34 @@ def test_a_file_with_problems_lists_them_and_runs_once_they_are_left_out(batches
     assert "leave the rows with problems out" in hint
     button, _ = handlers.ready(batches, NAME, uploaded, NAMES, True)
     assert (button["interactive"], button["value"]) == (True, "Run 3 variants on 1 question")
+
+
+def test_a_gold_answer_that_is_not_in_its_passage_is_listed_and_keeps_nobody_from_running(
+    batches: Batches, tmp_path: Path
+) -> None:
+    text = "context,query,answer_text\nRome is old.,What is old?,Rome\nRome is old.,What is it?,<b>Paris\n"
+    uploaded, check, keep = handlers.open_file(written(tmp_path, "towns.csv", text))
+    assert "✓ towns.csv : 2 questions, all with gold answers." in visible(check)
+    assert "questions from 'query'; gold answers from 'answer_text'" in visible(check)
+    assert "1 gold answer is not in its passage" in visible(check)
+    assert '<th scope="row">line 3</th><td>the gold answer &quot;&lt;b&gt;Paris&quot; is not in its passage' in check
+    assert keep["visible"] is False
+    assert handlers.ready(batches, NAME, uploaded, NAMES, False)[0]["interactive"] is True
+
+
+def test_a_file_without_a_good_row_holds_no_usable_question(tmp_path: Path) -> None:
+    _, check, _ = handlers.open_file(written(tmp_path, "bad.csv", "passage,question\n,Who?\n"))
+    assert "bad.csv : no usable question." in visible(check)
+    assert "gold answers. " not in visible(check)
+
+
+def test_a_question_that_was_cut_says_so_where_it_is_shown(batches: Batches, tmp_path: Path) -> None:
+    path = tmp_path / "long.json"
+    write_json(path, to_squad([replace(one, question="where " * 80) for one in tiny.examples(2)]))
+    *_, (_, ran, *_controls) = handlers.run(batches, NAME, str(path), ["base"], never)
+    scores, _, question = handlers.show(batches, ran, 0, "q1")
+    assert "2 questions are longer than 64 tokens: only their beginnings were read" in visible(scores)
+    assert "1 question is longer than 64 tokens: only its beginning was read" in visible(question)
 
 
 def test_of_very_many_problems_the_first_are_listed_and_all_can_be_saved(tmp_path: Path) -> None:

@@ -143,6 +143,66 @@ def test_predict_writes_an_answer_out_of_the_passage_for_every_id(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.json", "questions.json"]
 
 
+ODD = """context,query,answer_text
+The sign shows a % and A. Nothing else.,Which letter does it show?,A
+The sign shows a % and A. Nothing else.,"{question}",The sign displays a percent
+The sign shows a % and A. Nothing else.,What?,"{long}"
+"""
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    """A gold answer of which normalisation leaves nothing, one that is not in the passage, one too long, a long
+    question."""
+    long = " ".join(f"word{number}" for number in range(40))
+    (tmp_path / "odd.csv").write_text(ODD.format(question="when and where " * 40, long=long), encoding="utf-8")
+    return tmp_path / "odd.csv"
+
+
+READ = (
+    "odd.csv: passages from 'context'; questions from 'query'; gold answers from 'answer_text'. Read: 3 questions, all "
+    "with gold answers. 2 gold answers are not in their passages: they are scored by their text and not trained on "
+    "(first: line 3)."
+)
+CUT = "1 question is longer than 64 tokens: only its beginning was read"
+
+
+def test_predict_says_what_was_read_and_how_many_questions_were_cut(
+    tmp_path: Path, odd: Path, backbone: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "answers.json"
+    assert main(["predict", str(odd), "--variant", "base", "--backbone", backbone, "--output", str(output)]) == 0
+    captured = capsys.readouterr()
+    assert READ in captured.err.splitlines()
+    assert captured.out == f"wrote 3 answers to {output}. {CUT}\n"
+    assert len(json.loads(output.read_text(encoding="utf-8"))) == 3  # it needs no gold answer
+
+
+def test_evaluate_says_what_was_read_what_was_cut_what_is_too_long_and_why_exact_match_exceeds_f1(
+    tmp_path: Path, odd: Path, backbone: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qa_compare.evaluation._text", lambda _row, example: example.answers[0].text)
+    command = ["evaluate", str(odd), "--variant", "base", "--backbone", backbone, "--runs", str(tmp_path / "runs")]
+    assert main([*command, "--no-bertscore"]) == 0
+    captured = capsys.readouterr()
+    assert READ in captured.err.splitlines()
+    cut, long, odd_scores = [line for line in captured.out.splitlines() if line.endswith(".")]
+    assert cut == f"{CUT}."
+    assert long == "1 gold answer is longer than 30 tokens, the longest answer that a variant gives (in 1 question)."
+    assert odd_scores.startswith("1 question has exact match 100 but F1 0, as in SQuAD's own script: ")
+
+
+def test_evaluate_without_a_gold_answer_says_which_columns_there_are(
+    tmp_path: Path, backbone: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "f.csv").write_text("passage,question,solution\nRome is old.,What is old?,Rome\n")
+    assert main(["evaluate", str(tmp_path / "f.csv"), "--variant", "base", "--backbone", backbone]) == 2
+    err = capsys.readouterr().err
+    assert "no gold answers, which would be in 'answers', 'answer_text'" in err
+    assert "not used: 'solution'" in err
+    assert "No question has a gold answer to measure against" in err
+
+
 def test_evaluate_prints_and_writes_the_scores_of_what_predict_writes(
     tmp_path: Path, questions: Path, backbone: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -313,25 +373,28 @@ The mill stands by the weir.,What stands by the weir?,The mill | mill
 def test_a_table_of_questions_becomes_squad_json_that_is_read_again(tmp_path, capsys):
     (tmp_path / "questions.csv").write_text(CSV)
     assert main(["convert", str(tmp_path / "questions.csv"), "--output", str(tmp_path / "squad.json")]) == 0
-    assert "wrote 2 questions, 2 of them with gold answers" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "passages from 'passage'; questions from 'question'; gold answers from 'answers'. Read: 2 questions" in out
+    assert "wrote 2 questions, all with gold answers (3 in all), to " in out
     assert read_examples(tmp_path / "squad.json") == read_examples(tmp_path / "questions.csv")
 
 
 def test_convert_lists_every_row_that_cannot_be_used_and_writes_nothing_unless_told_to(tmp_path, capsys):
     source, output = tmp_path / "questions.csv", tmp_path / "squad.json"
-    source.write_text(CSV + "The mill stands.,Where?,nowhere\nThe mill stands.,,mill\n")
+    source.write_text(CSV + ",Where?,mill\nThe mill stands.,,mill\nThe mill stands.,Where?,nowhere\n")
     assert main(["convert", str(source), "--output", str(output)]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith('line 4: the answer "nowhere" does not stand in its passage')
+    assert lines[0].startswith("line 4: its passage (context) is empty")
     assert lines[1].startswith("line 5: its question is empty")
-    assert "2 rows cannot be used; --keep-good leaves them out and keeps the other 2" in lines[2]
+    assert lines[2] == 'line 6: the gold answer "nowhere" is not in its passage'
+    assert "2 rows cannot be used; --keep-good leaves them out and keeps the other 3" in lines[3]
     assert not output.exists()
     assert main(["convert", str(source), "--output", str(output), "--keep-good"]) == 0
-    assert len(read_examples(output)) == 2
+    assert len(read_examples(output)) == 3
 
 
 def test_convert_without_an_output_only_checks(tmp_path, capsys):
     (tmp_path / "questions.csv").write_text(CSV)
     assert main(["convert", str(tmp_path / "questions.csv")]) == 0
-    assert "2 questions, 2 of them with gold answers" in capsys.readouterr().out
+    assert "2 questions, all with gold answers (3 in all)" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["questions.csv"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qa_compare.decoding import MAX_ANSWER_TOKENS, decode, span_scores
-from qa_compare.examples import Example
-from qa_compare.features import Encoded, encode
+from qa_compare.decoding import MAX_ANSWER_TOKENS, decode, overlong, span_scores
+from qa_compare.examples import Answer, Example
+from qa_compare.features import MAX_QUESTION_TOKENS, Encoded, encode
 from tests import tiny
 
 TOKENIZER = tiny.tokenizer()
@@ -128,3 +128,27 @@ def test_a_passage_without_a_token_has_no_answer(passage):
     prediction = decode(encoded, *random_logits(encoded))
     assert prediction.candidates == ()
     assert (prediction.answer, prediction.confidence) == ("", 0.0)
+
+
+@pytest.mark.parametrize(("tokens", "cut"), [(MAX_QUESTION_TOKENS, False), (MAX_QUESTION_TOKENS + 1, True)])
+def test_a_question_counts_as_cut_exactly_where_encoding_cuts_it(tokens: int, cut: bool) -> None:
+    examples = [Example("a", "", PASSAGE, "where"), Example("b", "", PASSAGE, "where " * tokens)]
+    assert overlong(examples, TOKENIZER).cut == ({1} if cut else set())
+    assert [one.question_cut for one in encode(examples, TOKENIZER)] == [False, cut]
+
+
+def test_gold_answers_that_no_span_can_be_are_counted_each_text_once() -> None:
+    def golds(*lengths: int) -> tuple[Answer, ...]:
+        return tuple(Answer("the " * length, None) for length in lengths)
+
+    examples = [
+        Example("a", "", PASSAGE, "where", golds(MAX_ANSWER_TOKENS)),
+        Example("b", "", PASSAGE, "where", golds(MAX_ANSWER_TOKENS + 1, MAX_ANSWER_TOKENS + 1, 1)),
+        Example("c", "", PASSAGE, "where", golds(MAX_ANSWER_TOKENS + 1, MAX_ANSWER_TOKENS + 2)),
+    ]
+    found = overlong(examples, TOKENIZER)
+    assert (found.golds, found.questions) == (3, 2)
+    assert found.sentences == [
+        "3 gold answers are longer than 30 tokens, the longest answer that a variant gives (in 2 questions)"
+    ]
+    assert overlong(examples[:1], TOKENIZER).sentences == []

@@ -165,6 +165,14 @@ def test_an_export_holds_every_run_with_each_variants_answer() -> None:
     assert other["variants"]["base"]["exact_match"] is None
 
 
+def test_what_is_said_beside_the_answers_is_exported_with_them() -> None:
+    asked = replace(comparison(base=("Paris", 0.5)), warnings=("The question was cut.",))
+    runs = session(run(asked=asked)).runs
+    assert [one["warnings"] for one in json.loads(as_json(runs))] == [["The question was cut."]]
+    [row] = csv.DictReader(io.StringIO(as_csv(runs)))
+    assert row["warnings"] == "The question was cut."
+
+
 def test_a_table_for_spreadsheets_holds_no_formula() -> None:
     evil = run("=1+1 is two", "@SUM(A1)", "=1+1")
     asked = comparison(lora=("+2", 0.5))

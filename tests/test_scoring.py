@@ -16,7 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qa_compare.examples import Answer, Example
-from qa_compare.scoring import Counts, Squad2, exact_match, f1, match_kind, normalize_answer, score, squad2
+from qa_compare.scoring import (
+    Counts,
+    Squad2,
+    exact_match,
+    f1,
+    match_kind,
+    normalize_answer,
+    nothing_left,
+    score,
+    squad2,
+)
 from tests.conftest import DATA
 
 pytestmark = pytest.mark.slow
@@ -326,3 +336,12 @@ def test_published_systems_score_what_they_are_known_to_score(
     scores = score(json.loads(answers.read_text(encoding="utf-8")), squad)
     assert len(scores.f1) == 10_570
     assert (round(100 * scores.exact_match.mean(), 2), round(100 * scores.f1.mean(), 2)) == expected
+
+
+def test_exact_match_above_f1_is_explained_and_nothing_else() -> None:
+    golds = {"A": ("A",), "b": ("B",), "wrong": ("B",)}
+    pairs = [(exact_match(text, gold), f1(text, gold)) for text, gold in golds.items()]
+    exact, overlap = (np.array(values) for values in zip(*pairs, strict=True))
+    assert (exact.tolist(), overlap.tolist()) == ([1, 1, 0], [0, 1, 0])
+    assert nothing_left(exact, overlap).startswith("1 question has exact match 100 but F1 0, as in SQuAD's own script")
+    assert nothing_left(exact[1:], overlap[1:]) == ""

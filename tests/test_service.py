@@ -89,6 +89,14 @@ def test_an_upload_that_is_broken_in_part_says_what_was_left_out(
     assert [one.id for one in found.examples] == [f"q{row}" for row in range(3) if row not in rows]
 
 
+def test_an_upload_with_a_gold_answer_that_is_nowhere_says_so(made: Service, file: Path) -> None:
+    some = [dataclasses.replace(one, answers=(*one.answers, Answer("nowhere", None))) for one in tiny.examples(3)]
+    write_json(file.with_name("odd.json"), to_squad(some))
+    found = made.questions(UPLOAD, str(file.with_name("odd.json")))
+    assert found.note.startswith("3 gold answers are not in their passages: they are scored by their text")
+    assert len(found.examples) == 3
+
+
 def test_an_upload_without_one_good_question_is_refused_with_the_first_fault(made: Service, file: Path) -> None:
     with pytest.raises(UserError) as error:
         made.questions(UPLOAD, damaged(file, 0, 1, 2))

@@ -239,3 +239,15 @@ def test_a_file_that_would_leave_one_side_of_a_split_empty_is_refused(files, tmp
     line = refused(capsys, split.main, [str(files[0]), "--fraction", "0", "--output", str(tmp_path / "split")])
     assert "a --fraction between 0 and 1" in line
     assert not (tmp_path / "split").exists()
+
+
+def test_a_run_says_which_columns_were_taken_for_what_and_its_first_process_alone(tmp_path, capsys, monkeypatch):
+    rows = "".join(f"Town {number} is old.,What is old?,Town {number}\n" for number in range(20))
+    (tmp_path / "towns.csv").write_text(f"context,query,answer_text\n{rows}", encoding="utf-8")
+    options = Options(train_file=(tmp_path / "towns.csv",))
+    data.load(options)
+    said = "towns.csv: passages from 'context'; questions from 'query'; gold answers from 'answer_text'. Read: 20"
+    assert said in capsys.readouterr().err
+    monkeypatch.setenv("RANK", "1")
+    data.load(options)
+    assert capsys.readouterr().err == ""

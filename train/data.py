@@ -25,7 +25,7 @@ from qa_compare.errors import UserError, quoted
 from qa_compare.examples import Answer, Example
 from qa_compare.features import MAX_QUESTION_TOKENS, Encoded, Window, encode, labels, pad
 from qa_compare.files import sha256
-from qa_compare.readers import read_examples
+from qa_compare.readers import read_file
 from qa_compare.scoring import Counts
 from qa_compare.sources import squad_train
 from train import leaks
@@ -160,6 +160,14 @@ def _squad_train() -> list[Example]:
         return squad_train()
     except UserError as error:
         raise UserError(f"{error}, with --train-file") from error
+
+
+def read_examples(path: Path) -> list[Example]:
+    """A file's questions. The first of several processes says what was read from which columns, on standard error."""
+    found = read_file(path)
+    if os.environ.get("RANK", "0") == "0":
+        print(found.told, file=sys.stderr)
+    return found.examples
 
 
 def described(paths: Sequence[Path]) -> list[dict[str, Any]]:

@@ -10,11 +10,10 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from qa_compare.batch import Answers, Result, check, variants
+from qa_compare.batch import Answers, Checked, Result, check, variants
 from qa_compare.batch_export import as_objects
 from qa_compare.errors import UserError, quoted
-from qa_compare.examples import Example
-from qa_compare.readers import Problem, check_rows
+from qa_compare.readers import check_rows, refuse_problems
 from qa_compare.service import Service
 from qa_compare.ui.stopping import Tasks
 
@@ -43,18 +42,19 @@ def endpoint(page: gr.Blocks, service: Service) -> Callable[..., dict[str, Any]]
             variants: their names, such as ["base", "lora"], up to six; those shown by default if none is given
         Returns:
             backbone, questions (how many), gold (how many of them have gold answers and are scored), unanswerable (how
-            many are marked so), notes (sentences on who is left out of the scores), scores: for each variant its
-            variant, label, exact_match and f1 (value, low and high in percent, a 95 % interval over what resampled and
-            units say, beside it by_question; null without gold answers), confidence (mean, in percent) and squad2
-            (SQuAD 2's metric; null where no question is marked as unanswerable); predictions: for each question id,
-            title, question, gold and variants: answer, start, end (characters of the passage), confidence, exact_match
-            and f1 (0 to 1; null without a gold answer); and problems: a sentence for each variant that could not answer
-            warnings: sentences about all of the answers
+            many are marked so), notes (sentences on the answers, the scores and who is left out of them), scores: for
+            each variant its variant, label, exact_match and f1 (value, low and high in percent, a 95 % interval over
+            what resampled and units say, beside it by_question; null without gold answers), confidence (mean, in
+            percent) and squad2 (SQuAD 2's metric; null where no question is marked as unanswerable); predictions: for
+            each question id, title, question, gold, question_cut (whether only its beginning was read) and variants:
+            answer, start, end (characters of the passage), confidence, exact_match and f1 (0 to 1; null without a gold
+            answer); problems: a sentence for each variant that could not answer; warnings: sentences about all of the
+            answers; and golds: a sentence for each question whose gold answers could not all be taken as they are
         """
         ticket = tasks.begin(request)
         task = tasks.start(request, ticket)
         try:
-            return _answered(service, _examples(questions, file), backbone, variants, task.cancelled)
+            return _answered(service, _brought(questions, file), backbone, variants, task.cancelled)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
         finally:
@@ -65,7 +65,7 @@ def endpoint(page: gr.Blocks, service: Service) -> Callable[..., dict[str, Any]]
 
 
 def _answered(
-    service: Service, examples: tuple[Example, ...], backbone: Any, names: Any, cancelled: Callable[[], bool]
+    service: Service, brought: Checked, backbone: Any, names: Any, cancelled: Callable[[], bool]
 ) -> dict[str, Any]:
     if not isinstance(backbone, str) or (backbone and backbone not in service.engines):
         raise UserError(f"unknown backbone {quoted(backbone)}: there are {', '.join(service.engines)}")
@@ -76,12 +76,12 @@ def _answered(
     if not ready.ready:
         raise UserError(ready.detail)
     chosen = variants(service.engines[name], names or ())
-    answers = Answers(service.engines[name], examples)
+    answers = Answers(service.engines[name], brought.examples)
     for _progress in answers.find(chosen, cancelled):
         pass
     result = answers.result(chosen)
     assert result, "every question was answered"
-    return {"backbone": name, **_as_dict(result)}
+    return {"backbone": name, **_as_dict(result), "golds": [f"{one.row}: {one.message}" for one in brought.notes]}
 
 
 def _as_dict(result: Result) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _as_dict(result: Result) -> dict[str, Any]:
         "questions": result.done,
         "gold": result.counts.scored,
         "unanswerable": result.counts.unanswerable,
-        "notes": list(result.counts.sentences),
+        "notes": [*result.counts.sentences, *result.notes],
         "scores": [asdict(one) for one in result.scores],
         "predictions": as_objects(result),
         "problems": list(result.problems),
@@ -97,29 +97,21 @@ def _as_dict(result: Result) -> dict[str, Any]:
     }
 
 
-def _examples(questions: Any, file: Any) -> tuple[Example, ...]:
+def _brought(questions: Any, file: Any) -> Checked:
     """The questions, all of them good. Raises UserError with the first problem, or where there are too many."""
     if (questions is None) == (file is None):
         raise UserError("give either questions or a file")
     if file is not None:
-        found = check(_uploaded(file))
-        examples, problems, name = found.examples, found.problems, f"{found.name}: "
+        found, name = check(_uploaded(file)), True
     else:
         if not isinstance(questions, list) or not questions:
             raise UserError("questions is a list of objects, each with passage and question")
         _at_most(MOST_QUESTIONS, len(questions), "questions")
-        rows = check_rows(questions, "questions")
-        examples, problems, name = tuple(rows.examples), tuple(rows.problems), ""
-    _no(problems, name)
-    _at_most(MOST_QUESTIONS, len(examples), "questions")
-    _at_most(MOST_CHARACTERS, sum(len(example.passage) for example in examples), "characters of passages")
-    return examples
-
-
-def _no(problems: tuple[Problem, ...], name: str) -> None:
-    if problems:
-        rest = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
-        raise UserError(f"{name}{problems[0].row}: {problems[0].message}{rest}")
+        found, name = Checked.of(check_rows(questions, "questions"), "questions"), False
+    refuse_problems(found.problems, found.name if name else "")
+    _at_most(MOST_QUESTIONS, len(found.examples), "questions")
+    _at_most(MOST_CHARACTERS, sum(len(example.passage) for example in found.examples), "characters of passages")
+    return found
 
 
 def _at_most(limit: int, number: int, what: str) -> None:

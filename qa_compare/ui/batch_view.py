@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from qa_compare import metrics_table
 from qa_compare.batch import Checked, Result
 from qa_compare.batch_export import problems_csv, template
+from qa_compare.decoding import Overlong
 from qa_compare.metrics_table import estimate
+from qa_compare.readers import Problem
 from qa_compare.tables import Row, Table
 from qa_compare.ui import cards, errors_view, tables
 from qa_compare.ui.states import nothing
@@ -18,8 +22,8 @@ LISTED = 500  # problems in the page; the file that it offers has all of them
 FORMATS = f"""
 <dl class="formats">
 <dt>CSV</dt><dd>The columns <code>passage</code> and <code>question</code>, named in the first line. <code>id</code>,
-<code>title</code> and <code>answers</code> may be there too; several gold answers in one cell are parted by
-<code>&nbsp;|&nbsp;</code>.</dd>
+<code>title</code>, <code>answers</code> and <code>answer_start</code> may be there too; <code>&nbsp;|&nbsp;</code>
+separates several gold answers in one cell.</dd>
 <dt>JSONL</dt><dd>An object a line with the same names; <code>answers</code> is a list of texts.</dd>
 <dt>SQuAD JSON</dt><dd>As published, version 1.1 or 2.0.</dd>
 </dl>
@@ -42,21 +46,30 @@ def checked(found: Checked) -> str:
     name, good, bad = cards.text(found.name), len(found.examples), len(found.problems)
     gold = "all" if found.gold == good else f"{found.gold:,}" if found.gold else "none"
     holds = f"<b>{name}</b>: {count(good, 'question')}, {gold} with gold answers."
-    if not bad:
-        return f'<div class="checked"><p>✓ {holds}</p></div>'
+    holds = f"<p>{'✓ ' * (not bad)}{holds if good else f'<b>{name}</b>: no usable question.'}</p>"
+    verb = "row of it cannot be used" if bad == 1 else "rows of it cannot be used"
+    parts = [holds, f'<p class="notice">{cards.text(cards.short(found.told, 1_500))}</p>']
+    if bad:
+        link = tables.download("problems.csv", "Problems as CSV", problems_csv(found.problems))
+        said = f'<p class="notice failed" role="alert">{bad:,} {verb}.</p>'
+        parts += [f'<div class="title">{said}{link}</div>', _listed(found.problems, "Rows that cannot be used")]
+    if found.notes:
+        link = tables.download("gold-answers.csv", "Notes as CSV", problems_csv(found.notes))
+        has = "1 row has a gold answer" if len(found.notes) == 1 else f"{len(found.notes):,} rows have gold answers"
+        said = f'<p class="notice">{has} that could not be taken as written; no question is lost by that.</p>'
+        parts += [f'<div class="title">{said}{link}</div>', _listed(found.notes, "Notes on gold answers")]
+    return f'<div class="checked">{"".join(parts)}</div>'
+
+
+def _listed(problems: Sequence[Problem], label: str) -> str:
     rows = "".join(
         f'<tr><th scope="row">{cards.text(one.row)}</th><td>{cards.text(cards.short(one.message, 300))}</td></tr>'
-        for one in found.problems[:LISTED]
+        for one in problems[:LISTED]
     )
-    more = f"The first {LISTED:,} are listed. " if bad > LISTED else ""
-    link = tables.download("problems.csv", "Problems as CSV", problems_csv(found.problems))
-    verb = "row of it cannot be used" if bad == 1 else "rows of it cannot be used"
+    more = f'<p class="notice">The first {LISTED:,} are listed.</p>' if len(problems) > LISTED else ""
     return (
-        f'<div class="checked"><p>{holds}</p>'
-        f'<div class="title"><p class="notice failed" role="alert">{bad:,} {verb}.</p>{link}</div>'
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Rows that cannot be used">'
-        f'<table class="problems"><thead><tr><th scope="col">Row</th><th scope="col">Problem</th></tr></thead>'
-        f'<tbody>{rows}</tbody></table></div><p class="notice">{more}</p></div>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table class="problems"><thead><tr>'
+        f'<th scope="col">Row</th><th scope="col">Problem</th></tr></thead><tbody>{rows}</tbody></table></div>{more}'
     )
 
 
@@ -90,7 +103,7 @@ def _notes(result: Result) -> list[str]:
         notes = [f"In percent, {held}, 95 % intervals over {estimates[0].over}.", *result.counts.sentences]
     if len(result.table.columns) > 1:
         notes.append(f"All variants give the same answer to {result.agreeing:,} of {count(result.done, 'question')}")
-    return [*notes, *result.warnings]
+    return [*notes, *result.notes, *result.warnings]
 
 
 def _saves(result: Result) -> str:
@@ -113,7 +126,10 @@ def answers(result: Result, page: int, chosen: str) -> str:
 def question(result: Result, chosen: str) -> str:
     """One question in full, or nothing where none is chosen."""
     row = errors_view.row_of(result.table, chosen) if chosen else None
-    return "" if row is None else errors_view.detail(result.table, row)
+    if row is None:
+        return ""
+    cut = Overlong(result.overlong.cut & {row})
+    return tables.notes(cut.sentences) + errors_view.detail(result.table, row)
 
 
 def count(number: int, what: str) -> str:
