@@ -14,8 +14,9 @@ from qa_compare.bertscore import BertScorer
 from qa_compare.errors import UserError
 from qa_compare.evaluation import Evaluation, again, evaluate
 from qa_compare.examples import Answer, Example, fingerprint
-from qa_compare.records import Dataset, Estimate
+from qa_compare.records import Bounds, Dataset, Estimate
 from qa_compare.resumable import Answered, Pass
+from qa_compare.scoring import units
 from qa_compare.slices import slices
 from qa_compare.statistics import bootstrap
 from tests import tiny
@@ -51,6 +52,23 @@ def test_an_interval_lies_around_its_mean() -> None:
     assert (found.f1.resampled, found.f1.units, found.f1.over) == ("articles", 60, "60 articles")
     assert 50 < found.f1.low < found.f1.value < found.f1.high < 80
     assert (found.f1.low, found.f1.high) == pytest.approx((100 * expected.low, 100 * expected.high))
+
+
+def test_intervals_are_over_articles_with_those_over_questions_beside_them() -> None:
+    examples = [replace(one, title=f"River {number // 5}") for number, one in enumerate(tiny.examples(60))]
+    starts = [one.answers[0].start if number // 5 % 3 else 0 for number, one in enumerate(examples)]
+    rows = [
+        Answered(one.id, start, len(one.passage) - 1 if start else 3, 1.0, 0.5, 0.5, 1, 0.0)
+        for one, start in zip(examples, starts, strict=True)
+    ]
+    found = evaluate(examples, Pass(tuple(rows), 1.0), name="", temperature=1.0, precision="fp32").metrics
+    right = np.array([float(start > 0) for start in starts])
+    by_article, by_question = bootstrap(right, units(examples)), bootstrap(right)
+    for estimate in (found.exact_match, found.f1):
+        assert (estimate.resampled, estimate.units) == ("articles", 12)
+        assert (estimate.low, estimate.high) == pytest.approx((100 * by_article.low, 100 * by_article.high))
+        assert estimate.by_question == Bounds(100 * by_question.low, 100 * by_question.high)
+        assert estimate.high - estimate.low > 2 * (estimate.by_question.high - estimate.by_question.low)
 
 
 def test_means_are_in_percent_with_a_seeded_bootstrap_interval() -> None:

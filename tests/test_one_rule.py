@@ -23,7 +23,7 @@ from qa_compare.readers import read_examples
 from qa_compare.records import Metrics
 from qa_compare.runs import read_metrics
 from qa_compare.service import SQUAD, UPLOAD, Service
-from qa_compare.ui import batch_api, batch_view, errors_api, metrics
+from qa_compare.ui import batch_api, batch_view, errors_api, errors_view, metrics
 from tests import measured, tiny
 from train import data as training_data
 from train.data import WindowDataset
@@ -191,6 +191,8 @@ def test_the_error_inspection_and_its_endpoint_have_them(doors: Doors) -> None:
         assert f1 == pytest.approx(doors.metrics(name).f1.value, abs=0.01)  # rows are rounded to four digits
     table = inspector.view(Wanted("river-bert", SQUAD)).table
     assert table
+    shown = measured.visible(errors_view.matching(len(found["rows"]), table.counts))
+    assert shown == f"{ASKED} of {ASKED} questions {' '.join(SENTENCES)}"
     for column in table.columns:
         doors.check(column.name, 100 * np.nanmean(column.exact_match), 100 * np.nanmean(column.f1))
 

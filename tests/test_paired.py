@@ -70,7 +70,9 @@ def placed(table: PredictionTable, articles: int, **changes: Any) -> PredictionT
 
 
 def test_articles_are_resampled_where_the_files_know_them_whatever_the_order_of_their_rows() -> None:
-    one, other = placed(predictions(0, 0.5), 20), placed(predictions(1, 0.6), 20)
+    one = placed(predictions(0, 0.5), 20)
+    ahead = np.arange(COUNT) % 20 < 12  # the articles that the other one is better at
+    other = replace(one, f1=np.where(ahead, 1.0, 0.5))
     order = np.random.default_rng(1).permutation(COUNT)
     arrays = [field.name for field in fields(one) if isinstance(getattr(one, field.name), np.ndarray)]
     mixed = replace(
@@ -78,7 +80,10 @@ def test_articles_are_resampled_where_the_files_know_them_whatever_the_order_of_
     )
     units = Units("articles", one.article)
     expected = paired_difference(100 * other.f1, 100 * one.f1, units)
-    for second in (other, mixed, predictions(1, 0.6)):  # one file that knows the articles is enough
+    alone = paired_difference(100 * other.f1, 100 * one.f1)
+    assert expected.high - expected.low > 2 * (alone.high - alone.low)
+    forgetful = replace(other, article=None, passage=None)  # one file that knows the articles is enough
+    for second in (other, mixed, forgetful):
         [pair] = pairs({"a": one, "b": second})
         assert (pair.resampled, pair.units) == ("articles", 20)
         assert pair.f1.difference == pytest.approx(expected.difference)
