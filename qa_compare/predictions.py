@@ -53,7 +53,8 @@ def notes(predictions: Sequence[Prediction]) -> list[str]:
     """A sentence for each thing that was not read or not understood of these questions, with how many it befell."""
     found = []
     if cut := sum(one.question_cut for one in predictions):
-        found.append(f"of {cut:,} question{'s' * (cut != 1)}, only the beginning was read: the model takes no more")
+        whose, only = ("question is", "its beginning was") if cut == 1 else ("questions are", "their beginnings were")
+        found.append(f"{cut:,} {whose} longer than this model reads: only {only} read")
     if unknown := sum(bool(one.unknown) for one in predictions):
         what = "the answer to 1 question" if unknown == 1 else f"the answers to {unknown:,} questions"
         found.append(f"{what} cannot be relied on: most of the text is unknown to this model's vocabulary")
