@@ -187,7 +187,7 @@ def test_evaluate_says_what_was_read_what_was_cut_what_is_too_long_and_why_exact
     assert main([*command, "--no-bertscore"]) == 0
     captured = capsys.readouterr()
     assert READ in captured.err.splitlines()
-    cut, long, odd_scores = [line for line in captured.out.splitlines() if line.endswith(".")]
+    cut, long, odd_scores = [line for line in captured.out.splitlines() if line.endswith(".")][-3:]
     assert cut == f"{CUT}."
     assert long == "1 gold answer is longer than 30 tokens, the longest answer that a variant gives (in 1 question)."
     assert odd_scores.startswith("1 question has exact match 100 but F1 0, as in SQuAD's own script: ")

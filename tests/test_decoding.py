@@ -133,7 +133,7 @@ def test_a_passage_without_a_token_has_no_answer(passage):
 @pytest.mark.parametrize(("tokens", "cut"), [(MAX_QUESTION_TOKENS, False), (MAX_QUESTION_TOKENS + 1, True)])
 def test_a_question_counts_as_cut_exactly_where_encoding_cuts_it(tokens: int, cut: bool) -> None:
     examples = [Example("a", "", PASSAGE, "where"), Example("b", "", PASSAGE, "where " * tokens)]
-    assert overlong(examples, TOKENIZER).cut == ({1} if cut else set())
+    assert overlong(examples, TOKENIZER, 384).cut == ({1} if cut else set())
     assert [one.question_cut for one in encode(examples, TOKENIZER)] == [False, cut]
 
 
@@ -146,9 +146,9 @@ def test_gold_answers_that_no_span_can_be_are_counted_each_text_once() -> None:
         Example("b", "", PASSAGE, "where", golds(MAX_ANSWER_TOKENS + 1, MAX_ANSWER_TOKENS + 1, 1)),
         Example("c", "", PASSAGE, "where", golds(MAX_ANSWER_TOKENS + 1, MAX_ANSWER_TOKENS + 2)),
     ]
-    found = overlong(examples, TOKENIZER)
+    found = overlong(examples, TOKENIZER, 384)
     assert (found.golds, found.questions) == (3, 2)
     assert found.sentences == [
         "3 gold answers are longer than 30 tokens, the longest answer that a variant gives (in 2 questions)"
     ]
-    assert overlong(examples[:1], TOKENIZER).sentences == []
+    assert overlong(examples[:1], TOKENIZER, 384).sentences == []
