@@ -21,7 +21,7 @@ from qa_compare.errors import UserError
 from qa_compare.examples import Example
 from qa_compare.features import encode
 from qa_compare.inspection import Inspector
-from qa_compare.service import SAMPLE, SQUAD, Service
+from qa_compare.service import SAMPLE, SQUAD, Questions, Service
 from qa_compare.sources import sample
 from qa_compare.ui import batch_api, compare_api, compare_open, errors_api, metrics
 from tests import measured, tiny
@@ -49,14 +49,17 @@ def deep(depth: int) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def inspector(tmp_path_factory: pytest.TempPathFactory) -> Inspector:
-    """A tiny backbone with two variants."""
+    """A tiny backbone with two variants, and a built-in sample that is answered in a moment."""
     folder = tmp_path_factory.mktemp("any")
     measured.backbone(folder)
     for seed, name in enumerate(("base", "lora")):
         measured.variant(folder / "adapters", name, seed=seed)
     engine = Engine(str(folder / "river-bert"), adapters=folder / "adapters", precision="fp32")
     assert engine.located
-    return Inspector(Service({engine.backbone: engine}, engine.backbone))
+    made = Service({engine.backbone: engine}, engine.backbone)
+    few, others = Questions("Built-in sample", tuple(sample()[:20])), made.questions
+    made.questions = lambda source, upload="": few if source == SAMPLE else others(source, upload)  # type: ignore[method-assign]
+    return Inspector(made)
 
 
 def expect_json(outcome: Any) -> None:
