@@ -86,12 +86,17 @@ class Service:
         """The questions of a source; of `UPLOAD`, those of the file `upload`.
 
         Raises:
-            UserError: the file holds no question that can be read, or the hub cannot be reached.
+            UserError: the file holds no question that can be read, no file was opened, the hub cannot be reached, or
+                there is no such source.
         """
         if source == UPLOAD:
+            if not upload:
+                raise UserError("no file was opened here yet: open one first")
             return _read_file(Path(upload))
         if source == SQUAD:
             return _squad(self.squad)
+        if source != SAMPLE:
+            raise UserError(f"unknown source {quoted(source)}: there are {SAMPLE}, {SQUAD} and {UPLOAD}")
         return _sample()
 
     def readiness(self, name: str) -> Availability:

@@ -210,7 +210,7 @@ def test_a_question_that_the_page_refuses_is_refused_in_the_log(
     visitor = Visitor(page_blocks)
     asked = ("river-bert", ["base", "lora"], "sample", None, None, "", SECRET, None, "answer")
     assert "passage" in str(visitor.run("compare.answer", *asked))
-    visitor.run("compare_open.open_question", "squad", None, None)
+    visitor.run("compare_open.open_question", None, "squad", None, "q")
     refused = [text.split()[1] for text in log.messages if text.endswith("outcome=refused")]
     assert refused == ["compare.answer", "compare_open.open_question"]
     assert SECRET not in log.text

@@ -15,7 +15,7 @@ import gradio as gr
 from qa_compare.batch import Batches
 from qa_compare.ui import batch_handlers as handlers
 from qa_compare.ui import batch_view, downloads, scripts, states
-from qa_compare.ui.parts import PRIVATE, html, section
+from qa_compare.ui.parts import CHECKED, PRIVATE, html, section
 from qa_compare.ui.stopping import ANSWERS, Tasks
 
 _QUICK: dict[str, Any] = {**PRIVATE, "concurrency_id": "batch", "concurrency_limit": 4}
@@ -63,6 +63,7 @@ class _Parts:
             "inputs": [*self.asked, self.keep],
             "outputs": [self.controls[0], self.brought[2]],
             **_QUICK,
+            **CHECKED,
         }
 
     @property
@@ -85,7 +86,7 @@ def _wire_file(parts: _Parts) -> None:
     variants.input(**parts.ready)
     parts.keep.input(**parts.ready)
     # whoever turns to another backbone does not wait for the answers of this one, and needs no word about them
-    turned = backbone.input(_left(parts.tasks), None, parts.controls, queue=False, **PRIVATE)
+    turned = backbone.change(_left(parts.tasks), None, parts.controls, queue=False, **PRIVATE)
     anew = turned.then(lambda name: gr.update(**handlers.choices(parts.batches, name)), backbone, variants, **PRIVATE)
     anew.then(**parts.ready).then(_nothing, None, [parts.state, parts.ran], **PRIVATE).then(**parts.show)
 
@@ -102,7 +103,7 @@ def _wire_run(page: gr.Blocks, parts: _Parts) -> None:
         _answering(parts.batches, parts.tasks),
         [ticket, *parts.asked],
         [parts.state, parts.ran, *parts.controls],
-        **PRIVATE,
+        **CHECKED,
         **ANSWERS,
     )
     ran.then(**parts.show)
