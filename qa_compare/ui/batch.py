@@ -22,8 +22,8 @@ _QUICK: dict[str, Any] = {**PRIVATE, "concurrency_id": "batch", "concurrency_lim
 _WAITING = states.bar(0.0, "Waiting for its turn…")
 
 
-def build(page: gr.Blocks, batches: Batches, backbone: gr.Dropdown) -> None:
-    """Lay it out inside the tab that is open in `page`."""
+def build(page: gr.Blocks, batches: Batches, backbone: gr.Dropdown) -> gr.CheckboxGroup:
+    """Lay it out inside the tab that is open in `page`. Returns the variants to run."""
     with gr.Row(elem_id="batch-ask", equal_height=True):
         upload, check, keep = _file()
         variants, hint, run, cancel, state = _running(batches, backbone)
@@ -38,6 +38,7 @@ def build(page: gr.Blocks, batches: Batches, backbone: gr.Dropdown) -> None:
     _wire_file(parts)
     _wire_run(page, parts)
     _wire_results(parts, file)
+    return variants
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,9 @@ def _file() -> tuple[gr.UploadButton, gr.HTML, gr.Checkbox]:
     return upload, check, keep
 
 
-def _running(batches: Batches, backbone: gr.Dropdown) -> tuple[Any, ...]:
+def _running(
+    batches: Batches, backbone: gr.Dropdown
+) -> tuple[gr.CheckboxGroup, gr.HTML, gr.Button, gr.Button, gr.HTML]:
     with gr.Column(elem_id="batch-run", elem_classes="chart", scale=5):
         section("Run", "Each variant answers every question.")
         name = str(backbone.value)

@@ -5,7 +5,7 @@ What opens a question is in `compare_open.py`, what is seldom used in `compare_t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -84,7 +84,7 @@ def build(page: gr.Blocks, inspector: Inspector, backbone: gr.Dropdown, busy: di
     openings += [
         chance.click(partial(compare_open.open_any, inspector), wanted, shown, **CHECKED, **busy),
         upload.upload(partial(compare_open.open_file, service), [opened, upload], shown, **PRIVATE),
-        page.load(_address(service), opened, state, **PRIVATE),
+        page.load(_address(service), opened, state, **PRIVATE, **compare_tools.LOADING),
     ]
     for ready in (run.click, question.submit, opened.change):
         ready(**ask)
@@ -96,10 +96,17 @@ def build(page: gr.Blocks, inspector: Inspector, backbone: gr.Dropdown, busy: di
     return Opened(shown, opened)
 
 
-def _address(service: Service) -> Callable[..., list[Any]]:
+def _address(service: Service) -> Callable[..., Iterator[list[Any]]]:
+    built = compare_open.variants(service, service.backbone)
+
     # Gradio looks for a parameter of that type
-    def open_address(opened: compare_open.Opened, request: gr.Request) -> list[Any]:
-        return compare_open.open_address(service, opened, dict(request.query_params))
+    def open_address(opened: compare_open.Opened, request: gr.Request) -> Iterator[list[Any]]:
+        service.look_again()
+        backbone, variants, *others = compare_open.open_address(service, opened, dict(request.query_params))
+        now = compare_open.variants(service, service.backbone)
+        if variants == gr.skip() and now != built:  # folders have come or gone since the page was built
+            variants = gr.update(**now)
+        yield from compare_open.once_loaded(service, [backbone, variants, *others])
 
     return open_address
 

@@ -8,7 +8,7 @@ change, which happens once, is what asks the question.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -153,6 +153,21 @@ def open_asked(service: Service, opened: Opened, asked: Asked) -> Updates:
         return [*chosen, source, asked.upload, *lists, *text, status, opened]
     nothing = gr.update(value=None)
     return [*chosen, source, asked.upload, nothing, nothing, *text, cards.notice("Your own text"), opened]
+
+
+def once_loaded(service: Service, updates: Updates) -> Iterator[Updates]:
+    """All controls' updates. Where models are to be loaded first, what there is to see comes before, what asks after.
+
+    So nobody else's question waits for them: loading takes no turn at the models.
+    """
+    *seen, opened = updates
+    backbone = opened.backbone if isinstance(opened, Opened) else service.backbone
+    names = seen[1].get("value") or service.engines[backbone].default_variants
+    if not service.is_warm(backbone, names):
+        yield [*seen, gr.skip()]
+        service.prepare(backbone, names)
+        seen = unchanged(CONTROLS - 1)
+    yield [*seen, opened]
 
 
 def _open(

@@ -18,6 +18,8 @@ from qa_compare.service import MAX_VARIANTS, MIN_VARIANTS, Service
 from qa_compare.ui import cards, compare_history, compare_open, downloads, link_button, scripts, what_if
 from qa_compare.ui.parts import CHECKED, PRIVATE, html
 
+# what may load models does so before its turn comes at those that are loaded, which nobody else needs to wait for
+LOADING: dict[str, Any] = {"concurrency_id": "loading", "concurrency_limit": 4}
 _HOW_MANY = "Two to six can be compared. Each keeps its place among the cards."
 Components = list[Any]
 
@@ -72,14 +74,12 @@ def wire(
     probing.success(**ask)
     opened = state[-1]
     # whoever changes the backbone, a link or the history too: it happens once, and `kept_variants` minds who it was
-    turned = [opened, backbone, variants]
-    backbone.change(partial(kept_variants, service), turned, [variants, opened], **CHECKED)
-    chosen = variants.input(
-        partial(few_or_many, service), [backbone, variants, session], [variants, tools.note], **CHECKED
-    )
-    chosen.then(**ask)
+    turned, chosen = [opened, backbone, variants], [backbone, variants, session]
+    backbone.change(partial(kept_variants, service), turned, [variants, opened], **CHECKED, **LOADING)
+    few = variants.input(partial(few_or_many, service), chosen, [variants, tools.note], **CHECKED, **LOADING)
+    few.then(**ask)
     runs = [session, tools.history, tools.panel]
-    reopening = tools.history.select(_reopen(service), [session, opened], state, **busy)
+    reopening = tools.history.select(_reopen(service), [session, opened], state, **{**busy, **LOADING})
     tools.history.delete(_remove, session, runs, **busy)
     tools.clear.click(partial(removed, compare_history.EVERY), session, runs, **busy)
     for kind, button in tools.exports.items():
@@ -100,9 +100,9 @@ def _probe(service: Service) -> Callable[..., Iterator[list[Any]]]:
     return probe
 
 
-def _reopen(service: Service) -> Callable[..., list[Any]]:
-    def reopen(event: gr.EventData, session: Session, opened: compare_open.Opened) -> list[Any]:
-        return reopened(service, str(event._data["pick"]), session, opened)
+def _reopen(service: Service) -> Callable[..., Iterator[list[Any]]]:
+    def reopen(event: gr.EventData, session: Session, opened: compare_open.Opened) -> Iterator[list[Any]]:
+        yield from compare_open.once_loaded(service, reopened(service, str(event._data["pick"]), session, opened))
 
     return reopen
 
@@ -139,6 +139,7 @@ def kept_variants(service: Service, opened: compare_open.Opened, backbone: str, 
     if opened.backbone == backbone:
         return [gr.skip(), gr.skip()]
     kept = compare_open.variants(service, backbone, _of_the_same_names(service, backbone, variants))
+    service.prepare(backbone, kept["value"])
     return [gr.update(**kept), replace(opened, backbone=backbone, turn=opened.turn + 1)]
 
 
@@ -173,6 +174,7 @@ def few_or_many(service: Service, backbone: str, variants: Sequence[str], sessio
         few = len(variants) < MIN_VARIANTS
         told = f"At least {MIN_VARIANTS} variants are compared" if few else f"At most {MAX_VARIANTS} fit side by side"
         return [gr.update(**kept), cards.notice(f"{told}: the choice stays as it was", failed=True)]
+    service.prepare(backbone, variants)
     return [gr.skip(), cards.notice(_HOW_MANY)]
 
 
