@@ -10,6 +10,7 @@ import copy
 import statistics
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -87,7 +88,8 @@ def formats(examples: Sequence[Example]) -> dict[str, Any]:
     changed |= {name: by_token(model, chosen) for name, chosen in BY_TOKEN.items()}
     for name, one in changed.items():
         engines[name] = Engine(precision="fp32")
-        engines[name]._models[VARIANT] = one
+        loaded = engines["fp32"].load(VARIANT)
+        engines[name]._loaded[VARIANT] = replace(loaded, model=one)
     answers: dict[str, list[str]] = {}
     seconds = {}
     for name, engine in engines.items():

@@ -211,7 +211,7 @@ def _endpoints(house: Path) -> dict[str, Target]:
         found = {source.pick(PARAMETERS): source.text() for _ in range(source.number(6))}
         with suppress(ValueError):  # what no server makes of an address
             found |= dict(parse_qsl(source.rest().decode("utf-8", "replace"), keep_blank_values=True))
-        updates = compare_open.open_address(service, found)
+        updates = compare_open.open_address(service, compare_open.Opened(service.backbone), found)
         assert len(updates) == compare_open.CONTROLS
 
     return {

@@ -114,7 +114,7 @@ def one_round(
 def _bf16(engine: Engine) -> Engine:
     """An engine of the same models in bfloat16, for the share of its answers that agree with fp32."""
     other = Engine(precision="bf16")
-    other._models = engine._models
+    other._loaded = engine._loaded
     return other
 
 

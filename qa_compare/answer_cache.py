@@ -1,14 +1,15 @@
-"""The answers to the last questions, so that the same one again costs a look-up and no forward pass."""
+"""What was found for the last questions, kept so that the same again costs a look-up: the one place that keeps it."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
-Key = tuple[str | int | bytes, ...]
+Key = tuple[Hashable, ...]
 
 
 class AnswerCache(Generic[Value]):
@@ -17,6 +18,7 @@ class AnswerCache(Generic[Value]):
     def __init__(self, size: int) -> None:
         self.size = size
         self._values: OrderedDict[Key, Value] = OrderedDict()
+        self._making: dict[Key, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -36,6 +38,30 @@ class AnswerCache(Generic[Value]):
             self._values.move_to_end(key)
             while len(self._values) > self.size:
                 self._values.popitem(last=False)
+
+    def made(self, key: Key, make: Callable[[], Value]) -> Value:
+        """The value under the key, which `make` gives where there is none.
+
+        Of threads that ask for one value at the same time one makes it, and the others wait; nobody waits for another
+        value. Raises what `make` raises, and then the next who asks makes it.
+        """
+        with self._lock:
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            try:
+                value = self.get(key)
+                if value is None:
+                    value = make()
+                    self.put(key, value)
+                return value
+            finally:
+                with self._lock:
+                    self._making.pop(key, None)
+
+    def drop(self, key: Key) -> None:
+        """Forget the value under the key, where there is one."""
+        with self._lock:
+            self._values.pop(key, None)
 
 
 def digest(*texts: str) -> bytes:

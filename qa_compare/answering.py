@@ -1,18 +1,17 @@
-"""Answers to many questions, a step at a time: how far it is, when it will be done, and where the answers are kept."""
+"""Answers to many questions, a step at a time: how far it is, and when it will be done."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 from qa_compare.engine import Cancelled, Engine
 from qa_compare.examples import Example
+from qa_compare.models import Loaded
 from qa_compare.predictions import Prediction
 
 LEAST_STEP, MOST_STEP = 16, 256  # questions between two reports of progress: a slow processor also reports often
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class Pace:
 def advance(
     engine: Engine,
     examples: Sequence[Example],
-    variant: str,
+    variant: str | Loaded,
     found: list[Prediction],
     cancelled: Callable[[], bool],
     pace: Pace,
@@ -67,13 +66,3 @@ def advance(
     some = engine.predict(examples[len(found) : len(found) + pace.step], variant, top=1, cancelled=cancelled)
     found += some
     pace.count(len(some), time.perf_counter() - begun)
-
-
-def keep(store: dict[tuple[Any, ...], Value], key: tuple[Any, ...], most: int, make: Callable[[], Value]) -> Value:
-    """What is stored under `key`, made where it is not; of more than `most`, the oldest are let go."""
-    value = store.get(key)
-    if value is None:
-        value = store[key] = make()
-        for old in list(store)[:-most]:
-            store.pop(old, None)
-    return value

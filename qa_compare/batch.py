@@ -6,20 +6,22 @@ The variants keep step, so that a run which was cut has answered the same questi
 from __future__ import annotations
 
 import shlex
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
 from qa_compare import answer_columns
 from qa_compare.analysis import Column, Table
-from qa_compare.answering import Pace, Progress, advance, keep
+from qa_compare.answer_cache import AnswerCache
+from qa_compare.answering import Pace, Progress, advance
 from qa_compare.decoding import Overlong
-from qa_compare.engine import Engine
+from qa_compare.engine import Cancelled, Engine
 from qa_compare.errors import OverLimit, UserError
 from qa_compare.examples import Example
 from qa_compare.inspection import MAX_COLUMNS
+from qa_compare.models import Loaded
 from qa_compare.predictions import Prediction
 from qa_compare.readers import FileCheck, Problem
 from qa_compare.records import Estimate
@@ -132,15 +134,25 @@ class Result:
         return sum(len({normalize_answer(answer) for answer in row}) == 1 for row in rows)
 
 
+@dataclass(eq=False)
+class _Found:
+    """A variant as it was when its answers were begun, and the answers so far."""
+
+    variant: Variant
+    key: str
+    answers: list[Prediction] = field(default_factory=list)
+
+
 class Answers:
     """What the variants of one engine have answered to these questions so far."""
 
     def __init__(self, engine: Engine, examples: Sequence[Example]) -> None:
         self._engine = engine
         self._examples = tuple(examples)
-        self._found: dict[str, list[Prediction]] = {}
+        self._found: dict[str, _Found] = {}
         self._problems: dict[str, str] = {}
-        self._made: tuple[tuple[str, ...], int, Result] | None = None
+        self._made: tuple[tuple[_Found, ...], int, Result] | None = None
+        self._step = threading.Lock()  # who holds it finds the next answers: several who run a file share them
 
     def find(self, names: Sequence[str], cancelled: Callable[[], bool]) -> Iterator[Progress]:
         """Answer what these variants have not answered yet, always with the one that is the furthest behind.
@@ -149,60 +161,74 @@ class Answers:
             UserError: there is no variant of one of the names, or none of them could be loaded.
             Cancelled: soon after `cancelled()` is true; what was answered is kept.
         """
-        going = {name: self._engine.variant(name) for name in names}
-        for name in going:
-            self._problems.pop(name, None)
+        going = {name: self._begin(self._engine.variant(name)) for name in names}
+        loaded: dict[str, Loaded] = {}  # to the end of this run, whatever becomes of their folders meanwhile
         pace = Pace()
         yield self._progress(pace, going)
         while going:
-            name = min(going, key=lambda one: len(self._of(one)))
-            if len(self._of(name)) == len(self._examples):
-                return
-            ahead = max(len(self._of(one)) for one in going)
-            # whoever is behind goes as far as the others are, and no further
-            part = self._examples[:ahead] if ahead > len(self._of(name)) else self._examples
-            try:
-                advance(self._engine, part, name, self._of(name), cancelled, pace)
-            except UserError as error:
-                self._problems[name] = f"{going.pop(name).label} cannot answer: {error}"
-                continue
+            if cancelled():  # before one waits for somebody else's step
+                raise Cancelled
+            with self._step:
+                name = min(going, key=lambda one: len(going[one].answers))
+                if len(going[name].answers) == len(self._examples):
+                    return
+                try:
+                    if name not in loaded:
+                        loaded[name] = self._engine.load(name)
+                        going[name] = self._known(loaded[name].variant, loaded[name].key)
+                    found = going[name].answers
+                    ahead = max(len(one.answers) for one in going.values())
+                    # whoever is behind goes as far as the others are, and no further
+                    part = self._examples[:ahead] if ahead > len(found) else self._examples
+                    advance(self._engine, part, loaded[name], found, cancelled, pace)
+                except UserError as error:
+                    self._problems[name] = f"{going.pop(name).variant.label} cannot answer: {error}"
+                    continue
             yield self._progress(pace, going)
         raise UserError("; ".join(dict.fromkeys(self._problems[name] for name in names)))
 
-    def _of(self, name: str) -> list[Prediction]:
-        return self._found.setdefault(name, [])
+    def _begin(self, variant: Variant) -> _Found:
+        with self._step:
+            self._problems.pop(variant.name, None)
+            return self._known(variant, self._engine.key(variant))
 
-    def _progress(self, pace: Pace, going: dict[str, Variant]) -> Progress:
-        done = sum(len(self._of(name)) for name in going)
-        label = ", ".join(variant.label for variant in going.values())
+    def _known(self, variant: Variant, key: str) -> _Found:
+        """What the variant has found, or nothing yet where its weights are others since."""
+        known = self._found.get(variant.name)
+        if known is None or known.key != key:
+            known = self._found[variant.name] = _Found(variant, key)
+        return known
+
+    def _progress(self, pace: Pace, going: dict[str, _Found]) -> Progress:
+        done = sum(len(found.answers) for found in going.values())
+        label = ", ".join(found.variant.label for found in going.values())
         return pace.at(done, len(going) * len(self._examples), label)
 
     def result(self, names: Sequence[str]) -> Result | None:
         """The answers of these variants as far as they go; None where there is no question that all have answered."""
-        able = tuple(name for name in names if name not in self._problems)
-        done = min((len(self._of(name)) for name in able), default=0)
-        if not done:
+        able = tuple(self._found[name] for name in names if name in self._found and name not in self._problems)
+        done = min((len(found.answers) for found in able), default=0)
+        if not done or len(able) + sum(name in self._problems for name in names) < len(names):
             return None
-        if not self._made or self._made[:2] != (able, done):
-            self._made = (able, done, self._result(names, able, done))
-        return self._made[2]
+        made = self._made
+        if not made or made[:2] != (able, done):
+            made = self._made = (able, done, self._result(names, able, done))
+        return made[2]
 
-    def _result(self, names: Sequence[str], able: Sequence[str], done: int) -> Result:
+    def _result(self, names: Sequence[str], able: Sequence[_Found], done: int) -> Result:
         examples = self._examples[:done]
-        columns = [
-            answer_columns.computed(self._engine.variant(name), examples, self._of(name)[:done]) for name in able
-        ]
+        columns = [answer_columns.computed(found.variant, examples, found.answers[:done]) for found in able]
         problems = tuple(self._problems[name] for name in names if name in self._problems)
         overlong, warnings = self._engine.overlong(examples), self._engine.warnings
         return Result(Table(examples, tuple(columns)), len(self._examples), problems, overlong, warnings)
 
 
 class Batches:
-    """The files that visitors brought, and what was answered to them; of more than a few, the oldest are let go."""
+    """The files that visitors brought, and what was answered to them: of those used last."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self._answers: dict[tuple[Any, ...], Answers] = {}
+        self._answers = AnswerCache[Answers](_KEPT)
 
     def available(self, backbone: str) -> list[Variant]:
         """The variants that can be asked."""
@@ -225,7 +251,7 @@ class Batches:
             raise UserError("no row of the file holds a usable question")
         engine = self.service.engines[backbone]
         names = variants(engine, names)
-        answers = keep(self._answers, (upload, backbone), _KEPT, lambda: Answers(engine, examples))
+        answers = self._answers.made((upload, backbone), lambda: Answers(engine, examples))
         yield from answers.find(names, cancelled)
 
     def result(self, backbone: str, upload: str, names: Sequence[str]) -> Result | None:

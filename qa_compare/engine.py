@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from qa_compare import backbones
-from qa_compare.answer_cache import AnswerCache, digest
+from qa_compare.answer_cache import AnswerCache, Key, digest
 from qa_compare.comparison import Comparison, VariantAnswer
 from qa_compare.decoding import Floats, Overlong, decode, overlong
 from qa_compare.errors import UserError
@@ -19,7 +19,7 @@ from qa_compare.examples import Example, check_question
 from qa_compare.features import MAX_LENGTH, Encoded, Window, encode, pad, question_limit
 from qa_compare.halving import in_halves
 from qa_compare.leaving import left
-from qa_compare.models import Models
+from qa_compare.models import Loaded, Models
 from qa_compare.precision import DEFAULT, IN_BF16, fastest_precision
 from qa_compare.predictions import Prediction
 from qa_compare.turns import Pair, Turns, by_length
@@ -79,33 +79,33 @@ class Engine(Models):
             return overlong(examples, self.tokenizer, self.max_length)
 
     def logits(
-        self, encoded: Sequence[Encoded], variant: str, cancelled: Callable[[], bool] | None = None
+        self, encoded: Sequence[Encoded], variant: str | Loaded, cancelled: Callable[[], bool] | None = None
     ) -> list[Logits]:
         """Start and end logits of each example's windows, in fp32; windows of like length share a batch.
 
         Raises:
             Cancelled: between two batches, when `cancelled()` is true, or whoever asked has left.
         """
-        self.model(variant)
+        loaded = self.load(variant)
         windows = [window for one in encoded for window in one.windows]
         found: dict[int, Pair] = {}
         for places in by_length(windows, **self._limits):
             if left() or (cancelled and cancelled()):
                 raise Cancelled
-            found.update(zip(places, self._turns(variant, [windows[place] for place in places]), strict=True))
+            found.update(zip(places, self._turns(loaded, [windows[place] for place in places]), strict=True))
         pairs = iter([found[place] for place in range(len(windows))])
         rows = [[next(pairs) for _ in one.windows] for one in encoded]
         return [([start for start, _ in row], [end for _, end in row]) for row in rows]
 
-    def _forward(self, variant: str, windows: Sequence[Window]) -> list[Pair]:
+    def _forward(self, variant: Loaded, windows: Sequence[Window]) -> list[Pair]:
         """Start and end logits of a batch, in two or more parts where memory does not suffice. `Turns` calls it."""
         return in_halves(partial(self._pass, variant), windows)
 
-    def _pass(self, variant: str, windows: Sequence[Window]) -> list[Pair]:
+    def _pass(self, variant: Loaded, windows: Sequence[Window]) -> list[Pair]:
         """One forward pass: each row is as long as its longest window."""
         batch = pad(windows, self.tokenizer.pad_token_id)
         with torch.inference_mode(), self._autocast():
-            output = self.model(variant)(**{name: tensor.to(self.device) for name, tensor in batch.items()})
+            output = variant.model(**{name: tensor.to(self.device) for name, tensor in batch.items()})
         start, end = output.start_logits.float().cpu().numpy(), output.end_logits.float().cpu().numpy()
         return list(zip(start, end, strict=True))
 
@@ -115,7 +115,7 @@ class Engine(Models):
     def stream(
         self,
         examples: Sequence[Example],
-        variant: str,
+        variant: str | Loaded,
         *,
         top: int = 5,
         cancelled: Callable[[], bool] | None = None,
@@ -125,19 +125,19 @@ class Engine(Models):
         Raises:
             Cancelled: between two batches, when `cancelled()` is true.
         """
-        temperature = self.variant(variant).temperature
+        loaded = self.load(variant)
         for first in range(0, len(examples), _CHUNK):
             encoded = self.encode(examples[first : first + _CHUNK])
-            logits = self.logits(encoded, variant, cancelled)
+            logits = self.logits(encoded, loaded, cancelled)
             yield [
-                decode(one, starts, ends, temperature=temperature, top=top)
+                decode(one, starts, ends, temperature=loaded.variant.temperature, top=top)
                 for one, (starts, ends) in zip(encoded, logits, strict=True)
             ]
 
     def predict(
         self,
         examples: Sequence[Example],
-        variant: str,
+        variant: str | Loaded,
         *,
         top: int = 5,
         progress: Callable[[int, int], None] | None = None,
@@ -172,14 +172,11 @@ class Engine(Models):
         names = self.default_variants if variants is None else tuple(variants)
         chosen = [self.variant(name) for name in names]
         asked = digest(passage, question)
-        keys = {one.name: (asked, self.backbone, one.name, self.precision, top) for one in chosen}
-        known = {name: self._remembered.get(key) for name, key in keys.items()}
+        known = {one.name: self._remembered.get(self._key(asked, self.key(one), top)) for one in chosen}
         if missing := [variant for variant in chosen if known[variant.name] is None]:
             [encoded] = self.encode([Example("", "", passage, question)])
             for variant in missing:
-                known[variant.name] = answer = self._answer(encoded, variant, top, cancelled)
-                if not answer.problem:
-                    self._remembered.put(keys[variant.name], answer)
+                known[variant.name] = self._answer(encoded, variant, top, cancelled)
         answers = tuple(column for name in names if (column := known[name]))
         notes = tuple(variant.note for variant in chosen if variant.note)
         return Comparison(passage, question, answers, (*self.warnings, *notes, *self._warnings(answers)))
@@ -199,10 +196,19 @@ class Engine(Models):
         self, encoded: Encoded, variant: Variant, top: int, cancelled: Callable[[], bool] | None
     ) -> VariantAnswer:
         try:
-            self.model(variant.name)
+            loaded = self.load(variant.name)
             begin = time.perf_counter()
-            [(starts, ends)] = self.logits([encoded], variant.name, cancelled)
+            [(starts, ends)] = self.logits([encoded], loaded, cancelled)
         except UserError as error:
             return VariantAnswer(variant.name, variant.label, None, problem=str(error))
+        variant = loaded.variant
         prediction = decode(encoded, starts, ends, temperature=variant.temperature, top=top)
-        return VariantAnswer(variant.name, variant.label, prediction, (time.perf_counter() - begin) * 1000)
+        answer = VariantAnswer(variant.name, variant.label, prediction, (time.perf_counter() - begin) * 1000)
+        self._remembered.put(
+            self._key(digest(encoded.example.passage, encoded.example.question), loaded.key, top), answer
+        )
+        return answer
+
+    def _key(self, asked: bytes, weights: str, top: int) -> Key:
+        """What an answer is kept under: the question, and all that decides how it is answered."""
+        return asked, self.backbone, weights, self.precision, top

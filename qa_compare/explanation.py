@@ -90,8 +90,9 @@ def explain(
 
 
 def _explain(engine: Engine, encoded: Encoded, asked: Encoded, variant: str, importance: bool) -> Explanation:
-    temperature = engine.variant(variant).temperature
-    [(starts, ends)] = engine.logits([encoded], variant)
+    loaded = engine.load(variant)
+    temperature = loaded.variant.temperature
+    [(starts, ends)] = engine.logits([encoded], loaded)
     windows = window_answers(encoded, starts, ends, temperature)
     won = next((index for index, window in enumerate(windows) if window.won), None)
     if won is None:
@@ -103,7 +104,7 @@ def _explain(engine: Engine, encoded: Encoded, asked: Encoded, variant: str, imp
     window, best = encoded.windows[won], windows[won].best
     assert best is not None
     table = layout(_alone(encoded, window))
-    values = gradient_times_input(engine.model(variant), window, table, (best.start, best.end), temperature)
+    values = gradient_times_input(loaded.model, window, table, (best.start, best.end), temperature)
     inside = slice(window.first_token, window.first_token + window.passage_tokens)
     read = slice(window.passage_start - 2)  # of the question, which [CLS] precedes and [SEP] follows
     found = Importance(

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from qa_compare import answer_columns
 from qa_compare.analysis import Column, Table
-from qa_compare.answering import Pace, Progress, advance, keep
+from qa_compare.answer_cache import AnswerCache, Key
+from qa_compare.answering import Pace, Progress, advance
 from qa_compare.errors import UserError
+from qa_compare.measured_weights import sentence, stale
 from qa_compare.predictions import Prediction
-from qa_compare.runs import PREDICTIONS
+from qa_compare.runs import PREDICTIONS, read_metrics
 from qa_compare.service import SAMPLE, Questions, Service
 from qa_compare.variants import Variant
 
@@ -61,11 +62,11 @@ class Inspector:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self._columns: dict[tuple[Any, ...], Column] = {}
-        self._tables: dict[tuple[Any, ...], Table] = {}
-        self._without: dict[tuple[Any, ...], bool] = {}  # what was looked for in a variant's folder, and is not there
-        self._begun: dict[tuple[Any, ...], _Begun] = {}
-        self._lock = threading.Lock()
+        self._columns = AnswerCache[Column](_COLUMNS)
+        self._tables = AnswerCache[Table](_TABLES)
+        # what was looked for in a variant's folder and cannot be had; with a sentence where there is something to say
+        self._without = AnswerCache[str](_COLUMNS)
+        self._begun = AnswerCache[_Begun](_COLUMNS)
         self._beside: threading.Thread | None = None
 
     def available(self, backbone: str) -> list[Variant]:
@@ -87,10 +88,11 @@ class Inspector:
         columns, missing, problems = [], [], []
         for variant in variants:
             try:
-                column = self._column(questions, wanted.backbone, variant)
+                column, why = self._column(questions, wanted.backbone, variant)
             except UserError as error:
                 problems.append(str(error))
                 continue
+            problems += [why] * bool(why)
             if column:
                 columns.append(column)
             elif variant.problem or not variant.shipped:
@@ -131,21 +133,22 @@ class Inspector:
         self, view: View, wanted: Wanted, variant: Variant, cancelled: Callable[[], bool], pace: Pace
     ) -> Iterator[int]:
         examples, engine = view.questions.examples, self.service.engines[wanted.backbone]
-        key = (view.questions.key, wanted.backbone, variant.name, 0)
-        with self._lock:
-            if key in self._columns:  # somebody else was faster
-                return
-            begun = keep(self._begun, key, _COLUMNS, _Begun)
+        loaded = engine.load(variant.name)  # to the end, whatever becomes of its folder meanwhile
+        key = _computed(view.questions, wanted.backbone, loaded.key)
+        if self._columns.get(key):  # somebody else was faster
+            return
+        begun = self._begun.made(key, _Begun)
+        if self._columns.get(key):  # or has been since
+            self._begun.drop(key)
+            return
         yield len(begun.found)
         while len(begun.found) < len(examples):
             with begun.step:
                 if len(begun.found) < len(examples):
-                    advance(engine, examples, variant.name, begun.found, cancelled, pace)
+                    advance(engine, examples, loaded, begun.found, cancelled, pace)
             yield len(begun.found)
-        column = answer_columns.computed(variant, examples, begun.found)
-        with self._lock:
-            keep(self._columns, key, _COLUMNS, lambda: column)
-            self._begun.pop(key, None)
+        self._columns.made(key, lambda: answer_columns.computed(loaded.variant, examples, begun.found))
+        self._begun.drop(key)
 
     def answer_sample_beside(self, after: threading.Thread) -> threading.Thread:
         """Find the built-in sample's answers in a thread of its own once `after` has ended, before anybody asks."""
@@ -165,30 +168,48 @@ class Inspector:
         """Whether the built-in sample is being answered beside: whoever asks for it may come again."""
         return self._beside is not None and self._beside.is_alive()
 
-    def _column(self, questions: Questions, backbone: str, variant: Variant) -> Column | None:
-        """The saved answers or, where there are none to these questions, those computed before."""
-        computed = (questions.key, backbone, variant.name, 0)
-        key = (*computed[:3], _saved_at(variant))
-        if key in self._columns:
-            return self._columns[key]
-        if key not in self._without:
-            if column := answer_columns.saved(variant, questions.examples, questions.fingerprint):
-                return keep(self._columns, key, _COLUMNS, lambda: column)
-            keep(self._without, key, _COLUMNS, lambda: True)
-        return self._columns.get(computed)
+    def _column(self, questions: Questions, backbone: str, variant: Variant) -> tuple[Column | None, str]:
+        """The saved answers or, where these weights have left none to these questions, those computed before; and why
+        the saved ones are not shown, where that is not plain."""
+        computed = _computed(questions, backbone, self.service.engines[backbone].key(variant))
+        key = (*computed, _saved_at(variant))
+        if column := self._columns.get(key):
+            return column, ""
+        why = self._without.get(key)
+        if why is None:
+            column, why = answer_columns.saved(variant, questions.examples, questions.fingerprint), ""
+            if column and self._stale(backbone, variant):
+                column, why = None, sentence(variant.name)
+            if column:
+                self._columns.put(key, column)
+                return column, ""
+            self._without.put(key, why)
+        return self._columns.get(computed), why
+
+    def _stale(self, backbone: str, variant: Variant) -> bool:
+        """Whether the saved answers are other weights' than those that lie there now."""
+        metrics = read_metrics(variant.folder) if variant.folder else None
+        return metrics is not None and stale(metrics, variant.name, self.service.engines[backbone].variants)
 
     def _file(self, questions: Questions, path: str) -> Column:
         key = (questions.key, "file", path)
-        return keep(self._columns, key, _COLUMNS, lambda: answer_columns.from_file(Path(path), questions.examples))
+        return self._columns.made(key, lambda: answer_columns.from_file(Path(path), questions.examples))
 
     def _table(self, questions: Questions, columns: list[Column]) -> Table | None:
         if not columns:
             return None
         key = (questions.key, *map(id, columns))  # a table holds its columns, so that no id is used anew
-        return keep(self._tables, key, _TABLES, lambda: Table(questions.examples, tuple(columns)))
+        return self._tables.made(key, lambda: Table(questions.examples, tuple(columns)))
+
+
+def _computed(questions: Questions, backbone: str, weights: str) -> Key:
+    """What the answers of a variant with these weights to these questions are kept under."""
+    return questions.key, backbone, weights
 
 
 def _saved_at(variant: Variant) -> int:
     """When the variant's answers were saved, in nanoseconds; 0 where there are none."""
-    path = variant.folder / PREDICTIONS if variant.folder else None
-    return path.stat().st_mtime_ns if path and path.exists() else 0
+    try:
+        return (variant.folder / PREDICTIONS).stat().st_mtime_ns if variant.folder else 0
+    except OSError:  # or the folder is gone since it was found
+        return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -23,8 +23,25 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound="nn.Module")
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Loaded:
+    """A variant and its model as they were when work with them began, which goes on with them to its end.
+
+    `key` is another one wherever the variant's own weights or its base's are others.
+    """
+
+    variant: Variant
+    model: nn.Module
+    key: str
+
+    def __str__(self) -> str:
+        return self.variant.name
+
+
 class Models:
     """What an engine runs. Cheap to make; threads may share it.
+
+    The variants' folders are looked at when they are first asked for, and again at each `look_again`.
 
     `weights` is a folder to take the backbone's checkpoint from, `revision` the hub's commit, tag or branch. Raises
     UserError for an unknown backbone, and for an `adapters` folder that is an adapter's own.
@@ -44,12 +61,56 @@ class Models:
         self.adapters = adapters
         self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         self._weights, self._revision = weights, revision
-        self._models: dict[str, nn.Module] = {}
-        self._lock = threading.RLock()
+        self._loaded: dict[str, Loaded] = {}  # by name
+        self._found: tuple[Variant, ...] | None = None
+        self._seen: tuple[object, ...] = ()
+        self._base_key = ""
+        self._lock, self._looking = threading.RLock(), threading.Lock()
 
-    @cached_property
+    @property
     def variants(self) -> tuple[Variant, ...]:
         """Every variant found, the broken ones too; base, LoRA and prompt tuning first. Asks no host."""
+        if self._found is None:
+            self.look_again()
+        assert self._found is not None
+        return self._found
+
+    def look_again(self) -> bool:
+        """Whether a variant's folder has come, gone or been written anew since the last look: then it counts from now.
+
+        Costs a look at each folder's `variant.json`. What was loaded of a folder that is no longer so is let go; work
+        that goes on with it keeps it to its end.
+        """
+        with self._looking:
+            seen = variants.signature(self.source, self.adapters)
+            if self._found is not None and seen == self._seen:
+                return False
+            before, self._seen = self._found, seen
+            self._found = self._discovered()
+        # whoever is loading a model does so himself
+        if self._lock.acquire(blocking=False):
+            try:
+                self._let_go()
+            finally:
+                self._lock.release()
+        return before is not None and before != self._found
+
+    def _let_go(self) -> None:
+        """Forget the models of folders that have changed, and with the base's all that stand on it."""
+        keys = {variant.name: self.key(variant) for variant in self.variants}
+        for name, loaded in list(self._loaded.items()):
+            if keys.get(name) != loaded.key:
+                del self._loaded[name]
+        if self._base_key != (now := keys["base"]):
+            self._base_key = now
+            for made in ("base", "foundation"):
+                vars(self).pop(made, None)
+
+    def key(self, variant: Variant) -> str:
+        """What a variant answers depends on its own folder and on its base's, and no more than this says of them."""
+        return f"{variant.key} on {self.variant('base').key}"
+
+    def _discovered(self) -> tuple[Variant, ...]:
         found = variants.discover(self.source, self.adapters)
         return tuple(one if one.folder or one.problem else replace(one, problem=self._headless) for one in found)
 
@@ -135,18 +196,36 @@ class Models:
         model = backbones.load_model(self.source, weights)
         file = folder / "model.safetensors"
         brought = replace(found, shipped=True, sha256={file.name: sha256(file)})
-        self.variants = tuple(brought if one is found else one for one in self.variants)
-        self._models[name] = self._placed(model)
+        self._found = tuple(brought if one is found else one for one in self.variants)
+        self._loaded[name] = Loaded(brought, self._placed(model), self.key(brought))
 
     def model(self, name: str) -> nn.Module:
         """The variant's model, loaded at its first use. Raises UserError where the folder cannot be used."""
+        return self.load(name).model
+
+    def load(self, name: str | Loaded) -> Loaded:
+        """The variant with its model, which is loaded at its first use; what is loaded already is given back.
+
+        Raises:
+            UserError: the folder cannot be used, or there is no such variant.
+        """
+        if isinstance(name, Loaded):
+            return name
         with self._lock:
-            if name not in self._models:
-                variant = self.variant(name)
-                if variant.problem:
-                    raise UserError(variant.problem)
-                if name == "base":
-                    self._models[name] = self.base
-                else:
-                    self._models[name] = self._placed(loading.apply(variant, self.foundation))
-            return self._models[name]
+            try:
+                return self._load(name)
+            except UserError:
+                if not self.look_again():  # else it was written anew meanwhile
+                    raise
+                return self._load(name)
+
+    def _load(self, name: str) -> Loaded:
+        self._let_go()
+        if name not in self._loaded:
+            variant = self.variant(name)
+            if variant.problem:
+                raise UserError(variant.problem)
+            key = self.key(variant)
+            model = self.base if name == "base" else self._placed(loading.apply(variant, self.foundation))
+            self._loaded[name] = Loaded(variant, model, key)
+        return self._loaded[name]

@@ -10,8 +10,9 @@ import inspect
 import json
 import logging
 import math
+import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -36,18 +37,25 @@ class Rate:
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.most = most
         self._clock = clock
-        self._asked: dict[str, deque[float]] = {}
+        # of those who asked within a minute, and of 10,000 at most; whoever asked last stands last
+        self._asked: OrderedDict[str, deque[float]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def wait(self, session: str) -> float:
         """Count a request; the seconds until it may be made where it may not be made now, else 0."""
-        now = self._clock()
-        if len(self._asked) > _MOST_SESSIONS:
-            self._asked = {name: times for name, times in self._asked.items() if times[-1] > now - _MINUTE}
-        times = self._asked.setdefault(session, deque(maxlen=self.most))
-        if len(times) == self.most and now - times[0] < _MINUTE:
-            return _MINUTE - (now - times[0])
-        times.append(now)
-        return 0.0
+        with self._lock:
+            now = self._clock()
+            times = self._asked.setdefault(session, deque(maxlen=self.most))
+            if len(times) == self.most and now - times[0] < _MINUTE:
+                return _MINUTE - (now - times[0])
+            times.append(now)
+            self._asked.move_to_end(session)
+            self._forget(now)
+            return 0.0
+
+    def _forget(self, now: float) -> None:
+        while len(self._asked) > _MOST_SESSIONS or next(iter(self._asked.values()))[-1] <= now - _MINUTE:
+            self._asked.popitem(last=False)
 
 
 def watch(page: gr.Blocks, *, rate: Rate | None = None, texts: bool = False) -> None:

@@ -72,8 +72,7 @@ class Work:
     """
 
     def __init__(self, engine: Engine, examples: Sequence[Example], variant: str, folder: Path, team: Team) -> None:
-        engine.model(variant)
-        self.engine, self.variant, self.folder, self.team = engine, variant, folder, team
+        self.engine, self.loaded, self.folder, self.team = engine, engine.load(variant), folder, team
         self._chunks = [examples[first : first + CHUNK] for first in range(0, len(examples), CHUNK)]
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -110,10 +109,10 @@ class Work:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _answer(self, examples: Sequence[Example]) -> list[Answered]:
-        temperature = self.engine.variant(self.variant).temperature
+        temperature = self.loaded.variant.temperature
         encoded = self.engine.encode(examples)
         rows = []
-        for one, (starts, ends) in zip(encoded, self.engine.logits(encoded, self.variant), strict=True):
+        for one, (starts, ends) in zip(encoded, self.engine.logits(encoded, self.loaded), strict=True):
             prediction = decode(one, starts, ends, temperature=temperature, top=1)
             more = (prediction.windows, prediction.no_answer_score)
             if not prediction.candidates:

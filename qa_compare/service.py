@@ -73,8 +73,8 @@ class Service:
         self.engines = dict(engines)
         self.backbone = backbone
         self.squad = squad
-        self._warm: set[tuple[str, str]] = set()
-        self._lock = threading.Lock()
+        self._warm: dict[tuple[str, str], str] = {}
+        self._warming = {name: threading.Lock() for name in self.engines}  # nobody waits for another backbone
 
     @property
     def sources(self) -> list[tuple[str, str]]:
@@ -86,12 +86,17 @@ class Service:
         """The questions of a source; of `UPLOAD`, those of the file `upload`.
 
         Raises:
-            UserError: the file holds no question that can be read, or the hub cannot be reached.
+            UserError: the file holds no question that can be read, no file was opened, the hub cannot be reached, or
+                there is no such source.
         """
         if source == UPLOAD:
+            if not upload:
+                raise UserError("no file was opened here yet: open one first")
             return _read_file(Path(upload))
         if source == SQUAD:
             return _squad(self.squad)
+        if source != SAMPLE:
+            raise UserError(f"unknown source {quoted(source)}: there are {SAMPLE}, {SQUAD} and {UPLOAD}")
         return _sample()
 
     def readiness(self, name: str) -> Availability:
@@ -161,20 +166,37 @@ class Service:
 
         A first pass also pays for loading, which would count as the first column's time.
         """
-        with self._lock:
-            if cold := [one for one in chosen if (name, one) not in self._warm]:
-                self.engine(name).compare("Warming up.", "What is this?", cold)
-                self._warm.update((name, one) for one in cold)
+        with self._warming[name]:
+            if cold := self._cold(name, chosen):
+                self.engine(name).compare("Warming up.", "What is this?", [*cold])
+                self._warm.update(((name, one), key) for one, key in cold.items())
+
+    def _cold(self, name: str, chosen: Sequence[str]) -> dict[str, str]:
+        """The keys of the variants that were not loaded yet, or were trained anew since, by their names."""
+        engine = self.engine(name)
+        keys = {one: engine.key(engine.variant(one)) for one in chosen}
+        return {one: key for one, key in keys.items() if self._warm.get((name, one)) != key}
+
+    def is_warm(self, name: str, chosen: Sequence[str]) -> bool:
+        """Whether these variants answer at once. Raises UserError for an unknown backbone or variant."""
+        return not self._cold(name, chosen)
+
+    def prepare(self, name: str, chosen: Sequence[str]) -> None:
+        """Do so where it can be done; whoever asks is told what is missing."""
+        with suppress(UserError):
+            if self.readiness(name).ready:
+                self.warm_up(name, chosen)
+
+    def look_again(self) -> None:
+        """Look at the variants' folders: what has come, gone or been trained anew counts from now."""
+        for engine in self.engines.values():
+            engine.look_again()
 
     def warm_up_beside(self) -> threading.Thread:
         """Do so for the first backbone in a thread of its own, while the page is already served."""
 
-        def work() -> None:
-            with suppress(UserError):  # the first visitor's answer says what is missing
-                if self.readiness(self.backbone).ready:
-                    self.warm_up(self.backbone, self.shown(self.backbone))
-
-        thread = threading.Thread(target=work, name="warm-up", daemon=True)
+        chosen = self.shown(self.backbone)
+        thread = threading.Thread(target=self.prepare, args=(self.backbone, chosen), name="warm-up", daemon=True)
         thread.start()
         return thread
 

@@ -87,6 +87,7 @@ def serve(
         max_file_size=MAX_UPLOAD,
         app_kwargs={
             "routes": [Route(HEALTH, _healthz(service, chosen.auth))],
+            "lifespan": keep_little(page),
             "middleware": [Middleware(Gate), Middleware(Limits, busy=lambda: busy(page))],
         },
         prevent_thread_lock=True,
@@ -95,7 +96,6 @@ def serve(
         _frontend=False,  # else Gradio gives up where its own page takes over three seconds, as on a busy machine
         **launch_options(),
     )
-    keep_little(page)
     if wait:
         page.block_thread()
     return page

@@ -8,6 +8,8 @@ thousand events anew after each event, for a monitoring page that is off here.
 from __future__ import annotations
 
 import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,14 +20,23 @@ MOST_SESSIONS = 1_000  # of which states are kept; the one longest unused goes f
 _EVENTS = 100
 
 
-def keep_little(page: gr.Blocks) -> None:
-    """Bound what a page that was launched keeps of its visitors, before the first one comes."""
-    sessions = Sessions()
-    page.state_session_capacity = MOST_SESSIONS
-    sessions.set_blocks(page)
-    page.app.state_holder = sessions
-    page._queue.ANALYTICS_MAX_EVENTS = _EVENTS
-    page._queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
+def keep_little(page: gr.Blocks) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+    """The lifespan of an application that serves `page`: it bounds what is kept of visitors before the first one comes.
+
+    What is done once a page was launched comes too late: it listens then, and somebody may have asked already.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        sessions = Sessions()
+        page.state_session_capacity = MOST_SESSIONS
+        sessions.set_blocks(page)
+        app.state_holder = sessions
+        page._queue.ANALYTICS_MAX_EVENTS = _EVENTS
+        page._queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
+        yield
+
+    return lifespan
 
 
 class Sessions(StateHolder):

@@ -52,6 +52,11 @@ class Variant:
     problem: str | None = None
     note: str | None = None
 
+    @property
+    def key(self) -> str:
+        """Another one wherever what the folder says, its weights' hashes too, or what is wrong with it differs."""
+        return repr((self.name, self.folder, self.problem, sorted(describe(self, merged=False).items())))
+
 
 def describe(variant: Variant, *, merged: bool) -> dict[str, Any]:
     """The object that `variant.json` holds."""
@@ -95,6 +100,26 @@ def check_root(adapters: Path) -> None:
                 f"--adapters {adapters} is the folder of {what}: name the one that holds BACKBONE/VARIANT folders, "
                 f"for example {meant}"
             )
+
+
+def signature(backbone: Backbone, adapters: Path) -> tuple[Any, ...]:
+    """Another one once a variant's folder has come, gone, or been written anew. Reads no file."""
+    root = adapters / backbone.name
+    try:
+        return tuple(
+            sorted((path.name, *_written(path / VARIANT_FILE)) for path in root.iterdir() if _is_variant(path))
+        )
+    except OSError:
+        return ()
+
+
+def _written(path: Path) -> tuple[int, int, int]:
+    """When a file was written, its size and its place on the disk; zeros where it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _is_variant(path: Path) -> bool:

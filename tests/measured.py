@@ -18,6 +18,7 @@ from qa_compare.engine import Engine
 from qa_compare.examples import Example
 from qa_compare.files import sha256, write_json
 from qa_compare.inspection import Inspector, Wanted
+from qa_compare.models import Loaded
 from qa_compare.predictions import Candidate, Prediction
 from qa_compare.records import Calibration, CalibrationError, Dataset, Estimate, Metrics, PredictionTable, Reliability
 from qa_compare.service import UPLOAD, Service
@@ -109,9 +110,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """What the engines were asked, as (variant, questions): they answer as `predicted`, at once."""
     found: list[tuple[str, int]] = []
 
-    def predict(_engine: Engine, examples: Sequence[Example], variant: str, **_options: Any) -> list[Prediction]:
-        found.append((variant, len(examples)))
-        return predicted(examples, variant)
+    def predict(_engine: Engine, examples: Sequence[Example], variant: Loaded, **_options: Any) -> list[Prediction]:
+        name = str(variant)
+        found.append((name, len(examples)))
+        return predicted(examples, name)
 
     monkeypatch.setattr(Engine, "predict", predict)
     stop_the_clock(monkeypatch)

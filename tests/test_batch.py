@@ -21,6 +21,7 @@ from qa_compare.errors import UserError
 from qa_compare.examples import Answer, Example, to_squad
 from qa_compare.files import write_json
 from qa_compare.inspection import MAX_COLUMNS
+from qa_compare.models import Loaded
 from qa_compare.predictions import Candidate, Prediction
 from qa_compare.service import Service
 from tests import measured, tiny
@@ -48,12 +49,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     found: Asked = []
 
     def predict(
-        _engine: Engine, examples: Sequence[Example], variant: str, *, cancelled: Callable[[], bool], **_options: Any
+        _engine: Engine, examples: Sequence[Example], variant: Loaded, *, cancelled: Callable[[], bool], **_options: Any
     ) -> list[Prediction]:
         if cancelled():
             raise Cancelled
-        found.append((variant, len(examples)))
-        return [predicted(one, variant) for one in examples]
+        found.append((str(variant), len(examples)))
+        return [predicted(one, str(variant)) for one in examples]
 
     monkeypatch.setattr(Engine, "predict", predict)
     measured.stop_the_clock(monkeypatch)
@@ -170,7 +171,7 @@ def test_a_cancelled_run_keeps_the_same_questions_of_all_variants_and_goes_on_fr
 
 
 def test_cancelling_reaches_the_engine_between_its_batches(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = iter([False, False, True])  # asked before the step, before the first batch, before the second
+    calls = iter([False, False, False, True])  # asked twice before the step, then before each batch
     monkeypatch.setitem(engine._limits, "rows", 1)
     forwards: list[int] = []
     forward = engine._pass

@@ -32,6 +32,7 @@ FIRST = sample()[0]
 PASSAGE, QUESTION = "The river rises in the north.", "Where rises the river?"
 LABELS = [("base", "Base"), ("lora", "LoRA")]
 THREE = ["base", "lora", "prompt-tuning"]
+OPENED = compare_open.Opened("river-bert", SAMPLE, "", FIRST.id)
 
 
 @pytest.fixture(scope="module")
@@ -215,25 +216,30 @@ def test_the_history_is_exported_as_files(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_run_is_reopened_with_its_backbone_variants_and_text(service: Service) -> None:
     made = answered(service, variants=["base", "ia3"], number=FIRST.id, passage=FIRST.passage, question="Who?")[2]
-    opened = compare_tools.reopened(service, "1", made)
-    backbone, variants, source, _, article, number, passage, question, status = opened
+    reopened = compare_tools.reopened(service, "1", made, compare_open.Opened("lake-bert"))
+    backbone, variants, source, _, article, number, passage, question, status, opened = reopened
+    assert opened == compare_open.Opened("river-bert", SAMPLE, "", FIRST.id, turn=1)
     assert (backbone, variants["value"], source["value"]) == ("river-bert", ["base", "ia3"], SAMPLE)
     assert (article["value"], number["value"]) == (FIRST.title, FIRST.id)
     assert (passage, question) == (FIRST.passage, "Who?")
     assert "220 questions" in status
-    assert all(skipped(one) for one in compare_tools.reopened(service, "9", made))
+    assert all(skipped(one) for one in compare_tools.reopened(service, "9", made, OPENED))
 
 
 def test_a_run_from_a_file_that_is_gone_is_reopened_by_its_text(service: Service, tmp_path: Path) -> None:
     asked = Asked("river-bert", (), UPLOAD, str(tmp_path / "gone.json"), "q0", PASSAGE, QUESTION)
-    _, _, source, _, article, number, passage, question, _ = compare_open.open_asked(service, asked)
+    _, _, source, _, article, number, passage, question, _, opened = compare_open.open_asked(service, OPENED, asked)
     assert (source["value"], article["value"], number["value"]) == (SAMPLE, None, None)
+    assert (opened.source, opened.id, opened.turn) == (SAMPLE, "", 1)
     assert (passage, question) == (PASSAGE, QUESTION)
 
 
 def test_an_address_opens_what_it_names(service: Service) -> None:
     link = {"source": SQUAD, "id": "q2", "variants": "base,ia3", "backbone": "river-bert", "__theme": "dark"}
-    backbone, variants, source, _, _, number, passage, _, status = compare_open.open_address(service, link)
+    backbone, variants, source, _, _, number, passage, _, status, opened = compare_open.open_address(
+        service, compare_open.Opened("lake-bert"), link
+    )
+    assert opened == compare_open.Opened("river-bert", SQUAD, "", "q2", turn=1)
     assert (backbone, variants["value"], source["value"], number["value"]) == (
         "river-bert",
         ["base", "ia3"],
@@ -245,7 +251,9 @@ def test_an_address_opens_what_it_names(service: Service) -> None:
 
 
 def test_an_address_without_a_link_leaves_the_opening(service: Service) -> None:
-    assert all(skipped(one) for one in compare_open.open_address(service, {"__theme": "dark"}))
+    *controls, opened = compare_open.open_address(service, OPENED, {"__theme": "dark"})
+    assert all(skipped(one) for one in controls)
+    assert opened.turn == 1  # and asks what stands there
 
 
 @pytest.mark.parametrize(
@@ -253,9 +261,10 @@ def test_an_address_without_a_link_leaves_the_opening(service: Service) -> None:
     [{"source": SAMPLE, "id": "<b>"}, {"id": "a"}, {"passage": "a"}, {"variants": "base"}, {"backbone": "gone"}],
 )
 def test_a_broken_link_leaves_the_opening_and_says_so(service: Service, link: dict[str, str]) -> None:
-    *others, status = compare_open.open_address(service, link)
+    *others, status, opened = compare_open.open_address(service, OPENED, link)
     assert all(skipped(one) for one in others)
-    assert len(others) == compare_open.CONTROLS - 1
+    assert len(others) == compare_open.CONTROLS - 2
+    assert opened.turn == 1
     assert 'role="alert"' in status
     assert "This link cannot be opened: " in status
     assert "<b>" not in status
@@ -294,9 +303,25 @@ def test_every_folder_can_be_chosen_and_the_usual_ones_are(service: Service) -> 
 
 
 def test_another_backbone_keeps_the_variants_that_it_has_too(service: Service) -> None:
-    assert compare_tools.kept_variants(service, "river-bert", ["lora", "ia3", "gone"])["value"] == ["lora", "ia3"]
-    assert compare_tools.kept_variants(service, "river-bert", ["ia3", "gone"])["value"] == THREE
-    assert compare_tools.kept_variants(service, "lake-bert", ["lora", "ia3"])["value"] == ["base"]
+    def kept(backbone: str, names: list[str]) -> Any:
+        choice, opened = compare_tools.kept_variants(service, compare_open.Opened("another"), backbone, names)
+        assert opened == compare_open.Opened(backbone, turn=1)
+        return choice["value"]
+
+    assert kept("river-bert", ["lora", "ia3", "gone"]) == ["lora", "ia3"]
+    assert kept("river-bert", ["ia3", "gone"]) == THREE
+    assert kept("lake-bert", ["lora", "ia3"]) == ["base"]
+
+
+def test_a_backbone_whose_variants_are_listed_already_keeps_the_choice_among_them(service: Service) -> None:
+    assert all(map(skipped, compare_tools.kept_variants(service, OPENED, "river-bert", ["ia3", "base"])))
+
+
+def test_variants_of_the_backbone_that_was_just_left_are_no_reason_to_complain(service: Service) -> None:
+    verdict, columns, *_ = answered(service, variants=["lora", "ia3", "another's"])
+    assert "unknown variant" not in verdict
+    assert re.findall(r'data-variant="([^"]+)"', columns) == ["lora", "ia3"]
+    assert all(map(skipped, compare_tools.few_or_many(service, "river-bert", ["lora", "another's"], Session())))
 
 
 def test_chance_without_a_fitting_question_leaves_the_page_and_says_so(
@@ -305,8 +330,9 @@ def test_chance_without_a_fitting_question_leaves_the_page_and_says_so(
     never = Purpose("Never", lambda table: table.outcome > 99, "of that kind")
     monkeypatch.setitem(compare_open.chance.PURPOSES, "nobody", never)
     inspector = Inspector(service)
-    *others, status = compare_open.open_any(inspector, "nobody", "river-bert", THREE, SQUAD, "", None)
-    assert all(skipped(one) for one in others)
+    asked = (OPENED, "nobody", "river-bert", THREE, SQUAD, "", None)
+    *others, status, opened = compare_open.open_any(inspector, *asked)
+    assert all(skipped(one) for one in [*others, opened])
     assert "There is no question of that kind among all 3 of this source." in status
 
 

@@ -19,7 +19,7 @@ from qa_compare.inspection import AT_ONCE, Inspector
 from qa_compare.predictions import Prediction
 from qa_compare.service import SQUAD, UPLOAD
 from qa_compare.ui import errors_handlers as handlers
-from qa_compare.ui.errors import _answering, _stop
+from qa_compare.ui.errors import _answering, _begin
 from qa_compare.ui.stopping import Tasks
 from tests import batch_fixture, measured, tiny
 from tests.measured import filled, never, visible, wanted
@@ -75,7 +75,7 @@ def test_choosing_other_questions_ends_the_answers_to_these_without_a_word(
     answering = run(inspector.service.backbone, UPLOAD, rivers, [], [], visitor)
     next(answering)
     next(answering)
-    _stop(tasks, quiet=True)(visitor)
+    _begin(tasks)(handlers.Wish(turn=1, anew=True), visitor)
     rest = list(answering)
     assert len(asked) <= 1
     assert all(one == gr.skip() for update in rest for one in update)
@@ -139,13 +139,14 @@ def test_saved_answers_are_shown_without_asking_a_model(
 def test_predictions_of_another_system_become_a_column_or_are_refused(
     inspector: Inspector, rivers: str, tmp_path: Path
 ) -> None:
-    here = (inspector.service.backbone, UPLOAD, rivers, [])
+    here, wish = (inspector.service.backbone, UPLOAD, rivers, []), handlers.Wish(turn=3)
     good, bad = tmp_path / "peer.json", tmp_path / "bad.json"
     write_json(good, {one.id: one.answers[0].text for one in tiny.examples(12)})
     write_json(bad, ["q0"])
-    assert handlers.add_file(inspector, str(good), *here, []) == ["", [str(good)]]
-    assert handlers.add_file(inspector, str(good), *here, [str(good)]) == ["", [str(good)]]
-    trouble, files = handlers.add_file(inspector, str(bad), *here, [str(good)])
+    assert handlers.add_file(inspector, wish, str(good), *here, [])[:2] == ["", [str(good)]]
+    assert handlers.add_file(inspector, wish, str(good), *here, [str(good)])[:2] == ["", [str(good)]]
+    trouble, files, told = handlers.add_file(inspector, wish, str(bad), *here, [str(good)])
+    assert (told.turn, told.anew) == (wish.turn + 1, False)
     assert trouble.startswith("bad.json is not a predictions file")
     assert set(files) == {"__type__"}
     view = inspector.view(wanted(inspector, rivers, files=(str(good),)))
@@ -160,6 +161,8 @@ def test_a_source_that_cannot_be_had_says_why(inspector: Inspector, tmp_path: Pa
     assert "give a SQuAD JSON file instead" in refreshed(inspector, "", source=SQUAD)[0]
     broken = tmp_path / "notes.json"
     broken.write_text("Dear diary", encoding="utf-8")
-    trouble, source, uploaded = handlers.open_file(inspector, str(broken))
+    asked = (inspector.service.backbone, "sample", "", [], [])
+    trouble, source, uploaded, wish = handlers.open_file(inspector, handlers.Wish(), str(broken), *asked)
+    assert wish.turn == 1  # it is told
     assert "notes.json is not JSON" in trouble
     assert set(source) == set(uploaded) == {"__type__"}

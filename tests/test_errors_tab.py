@@ -238,3 +238,32 @@ def test_pages_free_text_and_export_work_in_the_browser(open_page: OpenPage) -> 
     expect(page.locator(".nothing").first).to_contain_text("No question meets all of these filters.")
     page.get_by_role("button", name="Clear all filters").click()
     expect(page.locator(".questions tbody tr")).to_have_count(errors_view.PAGE)
+
+
+def test_a_choice_that_comes_twice_begins_once(inspector: Inspector, rivers: str) -> None:
+    backbone = inspector.service.backbone
+    trouble, wish = handlers.open_tab(handlers.Wish(), backbone, UPLOAD, rivers, [], [])
+    assert (trouble, wish.turn, wish.anew) == ("", 1, False)
+    # the columns that stand there by themselves are those that nobody chose
+    shown = list(inspector.service.engines[backbone].default_variants)
+    assert all(
+        set(one) == {"__type__"} for one in handlers.choose(inspector, wish, backbone, UPLOAD, rivers, shown, [])
+    )
+    _, chosen = handlers.choose(inspector, wish, backbone, SAMPLE, rivers, shown, [])
+    assert (chosen.turn, chosen.anew) == (2, True)
+    again = handlers.choose(inspector, chosen, backbone, SAMPLE, rivers, shown, [])
+    assert all(set(one) == {"__type__"} for one in again)
+
+
+def test_a_backbone_that_is_chosen_before_the_tab_is_opened_begins_nothing() -> None:
+    *_, wish = handlers.turn_to(handlers.Wish(), "river-bert", SAMPLE, "", ["lora"], [])
+    assert set(wish) == {"__type__"}
+
+
+def test_a_filter_that_is_shown_already_leaves_page_and_row(inspector: Inspector, rivers: str) -> None:
+    values = [inspector.service.backbone, UPLOAD, rivers, [], [], "", "", "", 0.0, "", "", "", "", "", ""]
+    *_, seen = handlers.show_seen(inspector, *values, 0, "q1")
+    assert all(set(one) == {"__type__"} for one in handlers.show_other(inspector, seen, *values))
+    other = [*values[:-2], "north", ""]
+    *_, seen, page, row = handlers.show_other(inspector, seen, *other)
+    assert (seen, page, row) == (other, 0, "")

@@ -20,6 +20,7 @@ from qa_compare.engine import Engine
 from qa_compare.examples import Example, to_squad
 from qa_compare.files import write_json
 from qa_compare.inspection import Inspector, Wanted
+from qa_compare.models import Loaded
 from qa_compare.predictions import Prediction
 from qa_compare.service import SAMPLE, UPLOAD, Questions, Service
 from qa_compare.sources import sample
@@ -52,9 +53,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
     found: Counter[tuple[str, str]] = Counter()
     works = Engine.predict
 
-    def predict(self: Engine, examples: Sequence[Example], variant: str, **options: Any) -> list[Prediction]:
+    def predict(self: Engine, examples: Sequence[Example], variant: str | Loaded, **options: Any) -> list[Prediction]:
         time.sleep(0.01)
-        found.update((variant, one.id) for one in examples)
+        found.update((str(variant), one.id) for one in examples)
         return works(self, examples, variant, **options)
 
     monkeypatch.setattr(answering, "LEAST_STEP", 4)

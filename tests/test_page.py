@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -23,6 +24,7 @@ from tests.places import README
 
 pytestmark = pytest.mark.slow
 
+CLOSED = compare_open.Opened(BACKBONE, source="")
 PASSAGE = "The Seine rises in Burgundy and flows through Paris and Rouen to the English Channel."
 QUESTION = "Where does the Seine rise?"
 Compare = Callable[[str, str], dict[str, Any]]
@@ -71,7 +73,7 @@ def test_what_cannot_be_answered_gets_one_sentence_and_empty_cards(
 
 def test_a_source_opens_with_its_first_question(service: Service) -> None:
     first = sample()[0]
-    _, _, article, number, passage, question, status = compare_open.open_source(service, SAMPLE, "")
+    _, _, article, number, passage, question, status, opened = compare_open.open_source(service, CLOSED, SAMPLE, "")
     assert (article["value"], number["value"], passage, question) == (
         first.title,
         first.id,
@@ -80,10 +82,41 @@ def test_a_source_opens_with_its_first_question(service: Service) -> None:
     )
     assert f"{len(sample())} questions" in status
     assert [key for _, key in number["choices"]] == [one.id for one in sample() if one.title == first.title]
+    assert opened == compare_open.Opened(BACKBONE, SAMPLE, "", first.id, turn=1)
+
+
+def test_what_is_open_is_not_opened_again_and_nothing_is_asked(service: Service, squad_file: Path) -> None:
+    first = sample()[0]
+    opened = compare_open.Opened(BACKBONE, SAMPLE, "", first.id, turn=3)
+    for again in (
+        compare_open.open_source(service, opened, SAMPLE, ""),
+        compare_open.open_article(service, opened, SAMPLE, "", first.title),
+        compare_open.open_question(service, opened, SAMPLE, "", first.id),
+    ):
+        assert len(again) == compare_open.SHOWN
+        assert all(map(skipped, again))
+    there = compare_open.open_file(service, opened, str(squad_file))[-1]
+    assert there.turn == 4
+    assert all(map(skipped, compare_open.open_source(service, there, UPLOAD, str(squad_file))))
+    assert compare_open.open_source(service, there, SAMPLE, "")[-1].turn == 5
+
+
+def test_a_choice_from_a_list_that_was_exchanged_since_is_left_alone(service: Service) -> None:
+    opened = compare_open.Opened(BACKBONE, SAMPLE, "", sample()[0].id)
+    assert all(map(skipped, compare_open.open_article(service, opened, SAMPLE, "", "No such article")))
+    assert all(map(skipped, compare_open.open_question(service, opened, SAMPLE, "", "no such question")))
+
+
+def test_after_a_source_that_cannot_be_had_the_one_before_can_be_opened_again(service: Service) -> None:
+    opened = compare_open.Opened(BACKBONE, SAMPLE, "", sample()[0].id, turn=1)
+    failed = compare_open.open_source(service, opened, SQUAD, "")[-1]
+    assert hash(failed) == hash(opened)  # to Gradio it has not changed, so that nothing is asked
+    assert compare_open.open_source(service, failed, SAMPLE, "")[-1] == replace(opened, turn=2)
+    assert "alert" in compare_open.open_source(service, failed, SQUAD, "")[6]
 
 
 def test_a_source_that_cannot_be_had_leaves_the_text_and_says_why(service: Service) -> None:
-    _, _, article, number, passage, question, status = compare_open.open_source(service, SQUAD, "")
+    _, _, article, number, passage, question, status, _ = compare_open.open_source(service, CLOSED, SQUAD, "")
     assert article["choices"] == number["choices"] == []
     assert skipped(passage)
     assert skipped(question)
@@ -94,20 +127,22 @@ def test_a_source_that_cannot_be_had_leaves_the_text_and_says_why(service: Servi
 def test_an_article_opens_with_its_first_question_and_a_question_as_it_is(service: Service) -> None:
     last = sample()[-1]
     first_of_it = next(one for one in sample() if one.title == last.title)
-    assert compare_open.open_article(service, SAMPLE, "", last.title)[5] == first_of_it.question
-    assert compare_open.open_question(service, SAMPLE, "", last.id)[4:6] == [last.passage, last.question]
+    assert compare_open.open_article(service, CLOSED, SAMPLE, "", last.title)[5] == first_of_it.question
+    assert compare_open.open_question(service, CLOSED, SAMPLE, "", last.id)[4:6] == [last.passage, last.question]
 
 
 def test_random_opens_some_question_of_the_source(service: Service) -> None:
     inspector = Inspector(service)
-    opened = {compare_open.open_any(inspector, ANY, BACKBONE, [], SAMPLE, "", None)[3]["value"] for _ in range(20)}
+    asked = (CLOSED, ANY, BACKBONE, [], SAMPLE, "", None)
+    opened = {compare_open.open_any(inspector, *asked)[3]["value"] for _ in range(20)}
     assert len(opened) > 1
     assert opened <= {one.id for one in sample()}
 
 
 def test_an_uploaded_file_joins_the_sources(service: Service, squad_file: Path) -> None:
     first = tiny.examples(1)[0]
-    source, uploaded, article, number, passage, question, _ = compare_open.open_file(service, str(squad_file))
+    made = compare_open.open_file(service, CLOSED, str(squad_file))
+    source, uploaded, article, number, passage, question, _, opened = made
     assert (source["value"], source["choices"][-1]) == (UPLOAD, (squad_file.name, UPLOAD))
     assert uploaded == str(squad_file)
     assert (article["value"], number["value"], passage, question) == (
@@ -116,16 +151,16 @@ def test_an_uploaded_file_joins_the_sources(service: Service, squad_file: Path) 
         first.passage,
         first.question,
     )
-    assert compare_open.open_question(service, UPLOAD, uploaded, "q1")[4] == tiny.examples(2)[1].passage
+    assert compare_open.open_question(service, opened, UPLOAD, uploaded, "q1")[4] == tiny.examples(2)[1].passage
     assert len(service.sources) == 2  # no other visitor sees it
 
 
 def test_a_question_of_another_tab_opens_as_long_as_it_is_there(service: Service, squad_file: Path) -> None:
-    there = compare_open.open_elsewhere(service, UPLOAD, str(squad_file), "q1")
+    there = compare_open.open_elsewhere(service, CLOSED, UPLOAD, str(squad_file), "q1")
     assert there[4:6] == [tiny.examples(2)[1].passage, tiny.examples(2)[1].question]
-    assert all(map(skipped, compare_open.open_elsewhere(service, SAMPLE, "", "q1")))
-    *rest, status = compare_open.open_elsewhere(service, UPLOAD, f"{squad_file}.gone", "q1")
-    assert all(map(skipped, rest))
+    assert all(map(skipped, compare_open.open_elsewhere(service, CLOSED, SAMPLE, "", "q1")))
+    *rest, status, opened = compare_open.open_elsewhere(service, CLOSED, UPLOAD, f"{squad_file}.gone", "q1")
+    assert all(map(skipped, [*rest, opened]))
     assert 'role="alert"' in status
     assert "is no longer here: upload it again" in status
 
@@ -154,8 +189,8 @@ def test_a_file_that_cannot_be_read_changes_nothing_and_says_why(
 ) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    *others, status = compare_open.open_file(service, str(path))
-    assert all(skipped(one) for one in others)
+    *others, status, opened = compare_open.open_file(service, CLOSED, str(path))
+    assert all(skipped(one) for one in [*others, opened])
     assert 'role="alert"' in status
     assert sentence in status
 
@@ -163,7 +198,7 @@ def test_a_file_that_cannot_be_read_changes_nothing_and_says_why(
 def test_rows_that_were_left_out_are_told(service: Service, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("passage,question\nRome is big.,What is big?\n,Who?\n", encoding="utf-8")
-    assert "1 question in 1 article; left out line 3" in compare_open.open_file(service, str(path))[6]
+    assert "1 question in 1 article; left out line 3" in compare_open.open_file(service, CLOSED, str(path))[6]
 
 
 def skipped(update: Any) -> bool:

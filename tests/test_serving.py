@@ -226,7 +226,7 @@ def test_a_question_that_the_page_refuses_is_refused_in_the_log(
     visitor = Visitor(page_blocks)
     asked = ("river-bert", ["base", "lora"], "sample", None, None, "", SECRET, None, "answer")
     assert "passage" in str(visitor.run("ask", *asked))
-    visitor.run("choose a question", "squad", None, None)
+    visitor.run("choose a question", None, "squad", None, "q")
     refused = [text.split()[1] for text in log.messages if text.endswith("outcome=refused")]
     assert refused == [EVENTS["ask"], EVENTS["choose a question"]]
     assert SECRET not in log.text

@@ -144,13 +144,13 @@ def test_what_is_asked_in_the_page_at_the_same_time_is_never_swapped(page: gr.Bl
 
 def test_a_file_is_opened_by_whoever_brought_it_alone(ada: Visitor, bob: Visitor, tmp_path: Path) -> None:
     write_json(tmp_path / "mine.json", to_squad(tiny.examples(3)))
-    shown = json.dumps(ada.run("bring a file", uploaded(ada, "mine.json", (tmp_path / "mine.json").read_bytes())))
+    shown = json.dumps(ada.run("bring a file", None, uploaded(ada, "mine.json", (tmp_path / "mine.json").read_bytes())))
     assert "mine.json: 3 questions" in shown
     assert "mine.json" not in ask(bob, river("Bobq"))
-    again = ("choose a source", "upload", None)
-    assert "River 0" in json.dumps(ada.run(*again))
-    with pytest.raises(AssertionError, match="not in the list of choices"):
-        bob.run(*again)
+    again = ("choose a question", None, "upload", None, "q1")
+    assert "River 1" in json.dumps(ada.run(*again))
+    assert "River" not in (refused := json.dumps(bob.run(*again)))
+    assert "no file was opened" in refused
 
 
 def test_an_address_of_an_upload_cannot_be_guessed_and_no_list_of_them_is_served(ada: Visitor, bob: Visitor) -> None:

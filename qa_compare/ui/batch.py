@@ -15,15 +15,15 @@ import gradio as gr
 from qa_compare.batch import Batches
 from qa_compare.ui import batch_handlers as handlers
 from qa_compare.ui import batch_view, downloads, scripts, states
-from qa_compare.ui.parts import PRIVATE, html, section
+from qa_compare.ui.parts import CHECKED, PRIVATE, html, section
 from qa_compare.ui.stopping import ANSWERS, Tasks
 
 _QUICK: dict[str, Any] = {**PRIVATE, "concurrency_id": "batch", "concurrency_limit": 4}
 _WAITING = states.bar(0.0, "Waiting for its turn…")
 
 
-def build(page: gr.Blocks, batches: Batches, backbone: gr.Dropdown) -> None:
-    """Lay it out inside the tab that is open in `page`."""
+def build(page: gr.Blocks, batches: Batches, backbone: gr.Dropdown) -> gr.CheckboxGroup:
+    """Lay it out inside the tab that is open in `page`. Returns the variants to run."""
     with gr.Row(elem_id="batch-ask", equal_height=True):
         upload, check, keep = _file()
         variants, hint, run, cancel, state = _running(batches, backbone)
@@ -38,6 +38,7 @@ def build(page: gr.Blocks, batches: Batches, backbone: gr.Dropdown) -> None:
     _wire_file(parts)
     _wire_run(page, parts)
     _wire_results(parts, file)
+    return variants
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class _Parts:
             "inputs": [*self.asked, self.keep],
             "outputs": [self.controls[0], self.brought[2]],
             **_QUICK,
+            **CHECKED,
         }
 
     @property
@@ -85,7 +87,7 @@ def _wire_file(parts: _Parts) -> None:
     variants.input(**parts.ready)
     parts.keep.input(**parts.ready)
     # whoever turns to another backbone does not wait for the answers of this one, and needs no word about them
-    turned = backbone.input(_left(parts.tasks), None, parts.controls, queue=False, **PRIVATE)
+    turned = backbone.change(_left(parts.tasks), None, parts.controls, queue=False, **PRIVATE)
     anew = turned.then(lambda name: gr.update(**handlers.choices(parts.batches, name)), backbone, variants, **PRIVATE)
     anew.then(**parts.ready).then(_nothing, None, [parts.state, parts.ran], **PRIVATE).then(**parts.show)
 
@@ -102,7 +104,7 @@ def _wire_run(page: gr.Blocks, parts: _Parts) -> None:
         _answering(parts.batches, parts.tasks),
         [ticket, *parts.asked],
         [parts.state, parts.ran, *parts.controls],
-        **PRIVATE,
+        **CHECKED,
         **ANSWERS,
     )
     ran.then(**parts.show)
@@ -145,7 +147,9 @@ def _file() -> tuple[gr.UploadButton, gr.HTML, gr.Checkbox]:
     return upload, check, keep
 
 
-def _running(batches: Batches, backbone: gr.Dropdown) -> tuple[Any, ...]:
+def _running(
+    batches: Batches, backbone: gr.Dropdown
+) -> tuple[gr.CheckboxGroup, gr.HTML, gr.Button, gr.Button, gr.HTML]:
     with gr.Column(elem_id="batch-run", elem_classes="chart", scale=5):
         section("Run", "Each variant answers every question.")
         name = str(backbone.value)

@@ -5,7 +5,7 @@ What opens a question is in `compare_open.py`, what is seldom used in `compare_t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,15 +20,15 @@ from qa_compare.history import Session
 from qa_compare.inspection import Inspector
 from qa_compare.service import SAMPLE, Service
 from qa_compare.ui import cards, compare_history, compare_open, compare_tools, explained, link_button, scripts, what_if
-from qa_compare.ui.parts import PRIVATE, html
+from qa_compare.ui.parts import CHECKED, PRIVATE, html
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """How another tab opens a question here: the components that show it, and the event's arguments that ask it."""
+    """How another tab opens a question here: the components that show it, the last of them the state that asks it."""
 
     shown: list[Any]
-    ask: dict[str, Any]
+    opened: gr.State
 
 
 def build(page: gr.Blocks, inspector: Inspector, backbone: gr.Dropdown, busy: dict[str, Any]) -> Opened:
@@ -45,7 +45,7 @@ def build(page: gr.Blocks, inspector: Inspector, backbone: gr.Dropdown, busy: di
             purposes = [("Any question", ANY), *((one.label, key) for key, one in PURPOSES.items())]
             purpose = gr.Dropdown(purposes, value=ANY, label="At random", filterable=False)
             chance = gr.Button("Random", scale=0, min_width=96)
-        status = html(cards.notice(compare_open.describe(opening)), "status")
+        status = html(cards.notice(compare_open.describe(opening)), "status", scripts.TYPED)
         with gr.Row(elem_id="texts"):
             passage = gr.Textbox(
                 first.passage, label="Passage", lines=6, max_lines=6, scale=3, autoscroll=False, elem_id="passage"
@@ -55,6 +55,7 @@ def build(page: gr.Blocks, inspector: Inspector, backbone: gr.Dropdown, busy: di
                 run = gr.Button("Compare answers", variant="primary", elem_id="run")
         tools = compare_tools.build(service)
     uploaded, session = gr.State(""), gr.State(Session())
+    opened = gr.State(compare_open.Opened(service.backbone, SAMPLE, "", first.id))
     verdict = html(cards.pending(), "verdict", scripts.SPEAK)
     view = gr.Radio(explained.VIEWS, value=explained.ANSWER, label="Show in the passages", elem_id="view")
     empty = explained.waiting(compare_tools.labels(service, service.backbone))
@@ -65,34 +66,47 @@ def build(page: gr.Blocks, inspector: Inspector, backbone: gr.Dropdown, busy: di
         "fn": partial(answer, service),
         "inputs": [*asked, view],
         "outputs": [verdict, columns, session, tools.probes, tools.history, tools.panel, tools.link],
-        **PRIVATE,
+        **CHECKED,
         **busy,
         "show_progress": "minimal",
     }
-    shown = [source, uploaded, article, number, passage, question, status]
+    shown = [source, uploaded, article, number, passage, question, status, opened]
     state = [backbone, tools.variants, *shown]
-    # each is given no more than it needs: a choice is refused once the list that it is from has been exchanged
-    for event, chosen, needed in (
-        (source.input, compare_open.open_source, []),
-        (article.input, compare_open.open_article, [article]),
-        (number.input, compare_open.open_question, [number]),
-    ):
-        event(partial(chosen, service), [source, uploaded, *needed], shown, **PRIVATE).then(**ask)
-    wanted = [purpose, backbone, tools.variants, source, uploaded, number]
-    chance.click(partial(compare_open.open_any, inspector), wanted, shown, **PRIVATE, **busy).then(**ask)
-    upload.upload(partial(compare_open.open_file, service), upload, shown, **PRIVATE).then(**ask)
-    page.load(_address(service), None, state, **PRIVATE).then(**ask)
-    for ready in (run.click, question.submit):
+    openings: list[dict[str, Any]] = [
+        event(partial(chosen, service), [opened, source, uploaded, *needed], shown, **CHECKED)
+        for event, chosen, needed in (
+            (source.input, compare_open.open_source, []),
+            (article.input, compare_open.open_article, [article]),
+            (number.input, compare_open.open_question, [number]),
+        )
+    ]
+    wanted = [opened, purpose, backbone, tools.variants, source, uploaded, number]
+    openings += [
+        chance.click(partial(compare_open.open_any, inspector), wanted, shown, **CHECKED, **busy),
+        upload.upload(partial(compare_open.open_file, service), [opened, upload], shown, **PRIVATE),
+        page.load(_address(service), opened, state, **PRIVATE, **compare_tools.LOADING),
+    ]
+    for ready in (run.click, question.submit, opened.change):
         ready(**ask)
     drawn = {**PRIVATE, **busy, "show_progress": "minimal"}
     view.input(partial(draw, service), [session, view], columns, **drawn)
-    compare_tools.wire(service, tools, asked, state, ask, busy)
-    return Opened(shown, ask)
+    openings += compare_tools.wire(service, tools, asked, state, ask, busy)
+    # what is typed is the visitor's last word: nothing that is still on its way takes its place
+    status.input(None, cancels=openings)
+    return Opened(shown, opened)
 
 
-def _address(service: Service) -> Callable[..., list[Any]]:
-    def open_address(request: gr.Request) -> list[Any]:  # Gradio looks for a parameter of that type
-        return compare_open.open_address(service, dict(request.query_params))
+def _address(service: Service) -> Callable[..., Iterator[list[Any]]]:
+    built = compare_open.variants(service, service.backbone)
+
+    # Gradio looks for a parameter of that type
+    def open_address(opened: compare_open.Opened, request: gr.Request) -> Iterator[list[Any]]:
+        service.look_again()
+        backbone, variants, *others = compare_open.open_address(service, opened, dict(request.query_params))
+        now = compare_open.variants(service, service.backbone)
+        if variants == gr.skip() and now != built:  # folders have come or gone since the page was built
+            variants = gr.update(**now)
+        yield from compare_open.once_loaded(service, [backbone, variants, *others])
 
     return open_address
 
@@ -110,6 +124,7 @@ def answer(
     view: str = explained.ANSWER,
 ) -> list[Any]:
     """(verdict, cards, session, probes, history, its panel, link); or the sentence that says why there is no answer."""
+    variants = compare_tools.fitting(service, backbone, variants)
     asked = compare_tools.asked_of(backbone, variants, source, uploaded, number, passage, question)
     try:
         session = ask(service, asked, session)

@@ -1,8 +1,15 @@
-"""What opens a question on the Compare tab: a source, an article, chance, a file, a link, a run of the history."""
+"""What opens a question on the Compare tab: a source, an article, chance, a file, a link, a run of the history.
+
+A list's `input` event says little: Gradio sends it twice for one choice, and once more whenever the list loses the
+focus, as when somebody goes past it with the Tab key. So the server keeps what was opened last (`Opened`), and an
+opener that is asked for the same again leaves the page alone. What it does open it tells by a new `Opened`, and that
+change, which happens once, is what asks the question.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -15,28 +22,71 @@ from qa_compare.inspection import Inspector, Wanted
 from qa_compare.service import SAMPLE, UPLOAD, Questions, Service
 from qa_compare.ui import cards, link_button
 
-# (source, uploaded, article, number, passage, question, status), or, with them, (backbone, variants, …)
+# (source, uploaded, article, number, passage, question, status, opened), or, with them, (backbone, variants, …)
 Updates = list[Any]
-CONTROLS = 9
+SHOWN = 8
+CONTROLS = 10
 
 
-def open_source(service: Service, source: str, uploaded: str) -> Updates:
-    """The source's first question."""
-    return _open(service, source, uploaded, lambda questions: questions.examples[0])
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the controls stand for: the backbone whose variants are listed, and the question that was opened last.
+
+    `id` is empty for a visitor's own text. `turn` counts what was opened: each is asked, the same one again too.
+    """
+
+    backbone: str
+    source: str = SAMPLE
+    upload: str = ""
+    id: str = ""
+    turn: int = 0
+
+    def __hash__(self) -> int:
+        """By its turn alone: Gradio tells a state that changed by its hash, and only another turn is to be asked."""
+        return hash(self.turn)
+
+    def next(self, source: str, upload: str, identifier: str) -> Opened:
+        """After another question was opened."""
+        return replace(self, source=source, upload=upload, id=identifier, turn=self.turn + 1)
+
+    def holds(self, source: str, upload: str) -> bool:
+        """Whether the question that was opened last is from there."""
+        return self.source == source and (source != UPLOAD or self.upload == upload)
 
 
-def open_article(service: Service, source: str, uploaded: str, article: str | None) -> Updates:
-    """The article's first question."""
-    return _open(service, source, uploaded, lambda questions: questions.by_title[article or ""][0])
+def open_source(service: Service, opened: Opened, source: str, uploaded: str) -> Updates:
+    """The source's first question; nothing where the source is open already."""
+    if opened.holds(source, uploaded):
+        return unchanged()
+    return _open(service, opened, source, uploaded, lambda questions: questions.examples[0])
 
 
-def open_question(service: Service, source: str, uploaded: str, number: str | None) -> Updates:
-    """The chosen question."""
-    return _open(service, source, uploaded, lambda questions: questions.by_id[number or ""])
+def open_article(service: Service, opened: Opened, source: str, uploaded: str, article: str | None) -> Updates:
+    """The article's first question; nothing where the article is open already, or is one of another source's."""
+
+    def first(questions: Questions) -> Example | None:
+        shown = questions.by_id.get(opened.id) if opened.holds(source, uploaded) else None
+        found = questions.by_title.get(article or "")
+        return None if found is None or (shown and shown.title == article) else found[0]
+
+    return unchanged() if article is None else _open(service, opened, source, uploaded, first)
+
+
+def open_question(service: Service, opened: Opened, source: str, uploaded: str, number: str | None) -> Updates:
+    """The chosen question; nothing where it is open already, or is one of another source's."""
+    if number is None or (opened.holds(source, uploaded) and opened.id == number):
+        return unchanged()
+    return _open(service, opened, source, uploaded, lambda questions: questions.by_id.get(number))
+
+
+def unchanged(controls: int = SHOWN) -> Updates:
+    """Nothing to do: the page stays as it is, and nothing is asked."""
+    return [gr.skip()] * controls
 
 
 def open_any(
     inspector: Inspector,
+    opened: Opened,
     purpose: str,
     backbone: str,
     variants: Sequence[str],
@@ -48,41 +98,45 @@ def open_any(
     wanted = Wanted(backbone, source, uploaded, tuple(variants))
     try:
         example = chance.pick(inspector, wanted, purpose, number)
-        return [gr.skip(), gr.skip(), *_show(inspector.service.questions(source, uploaded), example)]
+        shown = _show(inspector.service.questions(source, uploaded), example)
+        return [gr.skip(), gr.skip(), *shown, opened.next(source, uploaded, example.id)]
     except UserError as error:
-        return [*[gr.skip()] * 6, _refused(str(error))]
+        return _stays(_refused(str(error)))
 
 
-def open_file(service: Service, path: str) -> Updates:
+def open_file(service: Service, opened: Opened, path: str) -> Updates:
     """The first question of a file that was just uploaded; a file that cannot be read leaves the page as it was."""
     try:
         questions = service.questions(UPLOAD, path)
     except UserError as error:
-        return [*[gr.skip()] * 6, _refused(str(error))]
-    return [_source(service, UPLOAD, questions), path, *_show(questions, questions.examples[0])]
+        return _stays(_refused(str(error)))
+    first = questions.examples[0]
+    return [_source(service, UPLOAD, questions), path, *_show(questions, first), opened.next(UPLOAD, path, first.id)]
 
 
-def open_elsewhere(service: Service, source: str, uploaded: str, number: str) -> Updates:
+def open_elsewhere(service: Service, opened: Opened, source: str, uploaded: str, number: str) -> Updates:
     """A question that was chosen in another tab, from its source; where it is gone from there, the page stays."""
     try:
         questions = service.questions(source, uploaded)
     except UserError as error:  # an upload that was deleted since
-        return [*[gr.skip()] * 6, _refused(str(error))]
+        return _stays(_refused(str(error)))
     if number not in questions.by_id:
-        return [gr.skip()] * 7
-    return [_source(service, source, questions), uploaded, *_show(questions, questions.by_id[number])]
+        return unchanged()
+    shown = _show(questions, questions.by_id[number])
+    return [_source(service, source, questions), uploaded, *shown, opened.next(source, uploaded, number)]
 
 
-def open_address(service: Service, parameters: Mapping[str, str]) -> Updates:
+def open_address(service: Service, opened: Opened, parameters: Mapping[str, str]) -> Updates:
     """The controls as the page's address wants them; a broken link opens the page as usual, and says so."""
+    as_usual = opened.next(opened.source, opened.upload, opened.id)
     try:
         asked = link_button.opened(service, parameters)
-        return open_asked(service, asked) if asked else [gr.skip()] * CONTROLS
+        return open_asked(service, opened, asked) if asked else [*unchanged(CONTROLS - 1), as_usual]
     except UserError as error:
-        return [*[gr.skip()] * (CONTROLS - 1), _refused(f"This link cannot be opened: {error}")]
+        return [*unchanged(CONTROLS - 2), _refused(f"This link cannot be opened: {error}"), as_usual]
 
 
-def open_asked(service: Service, asked: Asked) -> Updates:
+def open_asked(service: Service, opened: Opened, asked: Asked) -> Updates:
     """All controls as they were, or would have been, when this was asked."""
     chosen = [asked.backbone, gr.update(**variants(service, asked.backbone, asked.variants))]
     text = [asked.passage, asked.question]
@@ -91,21 +145,49 @@ def open_asked(service: Service, asked: Asked) -> Updates:
         example = questions.by_id.get(asked.id)
     except UserError:  # an upload that is gone: the text is still here
         questions, example = service.questions(SAMPLE), None
-    source = _source(service, asked.source if example else SAMPLE, questions)
+    where = asked.source if example else SAMPLE
+    opened = replace(opened.next(where, asked.upload, asked.id if example else ""), backbone=asked.backbone)
+    source = _source(service, where, questions)
     if example:
         *lists, _, _, status = _show(questions, example)
-        return [*chosen, source, asked.upload, *lists, *text, status]
+        return [*chosen, source, asked.upload, *lists, *text, status, opened]
     nothing = gr.update(value=None)
-    return [*chosen, source, asked.upload, nothing, nothing, *text, cards.notice("A text of one's own")]
+    return [*chosen, source, asked.upload, nothing, nothing, *text, cards.notice("Your own text"), opened]
 
 
-def _open(service: Service, source: str, uploaded: str, choose: Callable[[Questions], Example]) -> Updates:
+def once_loaded(service: Service, updates: Updates) -> Iterator[Updates]:
+    """All controls' updates. Where models are to be loaded first, what there is to see comes before, what asks after.
+
+    So nobody else's question waits for them: loading takes no turn at the models.
+    """
+    *seen, opened = updates
+    backbone = opened.backbone if isinstance(opened, Opened) else service.backbone
+    names = seen[1].get("value") or service.engines[backbone].default_variants
+    if not service.is_warm(backbone, names):
+        yield [*seen, gr.skip()]
+        service.prepare(backbone, names)
+        seen = unchanged(CONTROLS - 1)
+    yield [*seen, opened]
+
+
+def _open(
+    service: Service, opened: Opened, source: str, uploaded: str, choose: Callable[[Questions], Example | None]
+) -> Updates:
     try:
         questions = service.questions(source, uploaded)
-    except UserError as error:
+    except UserError as error:  # nothing is open now: this choice may be tried again, and any other be made
         nothing = gr.update(choices=[], value=None)
-        return [gr.skip(), gr.skip(), nothing, nothing, gr.skip(), gr.skip(), _refused(str(error))]
-    return [gr.skip(), gr.skip(), *_show(questions, choose(questions))]
+        closed = replace(opened, source="", upload="", id="")
+        return [gr.skip(), gr.skip(), nothing, nothing, gr.skip(), gr.skip(), _refused(str(error)), closed]
+    example = choose(questions)
+    if example is None:
+        return unchanged()
+    return [gr.skip(), gr.skip(), *_show(questions, example), opened.next(source, uploaded, example.id)]
+
+
+def _stays(status: str) -> Updates:
+    """The page stays as it is, but for a sentence."""
+    return [*unchanged(SHOWN - 2), status, gr.skip()]
 
 
 def _refused(why: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from qa_compare import ended
 from qa_compare.asking import Asked, again
@@ -15,8 +16,10 @@ from qa_compare.errors import UserError
 from qa_compare.history import Session
 from qa_compare.service import MAX_VARIANTS, MIN_VARIANTS, Service
 from qa_compare.ui import cards, compare_history, compare_open, downloads, link_button, scripts, what_if
-from qa_compare.ui.parts import PRIVATE, html
+from qa_compare.ui.parts import CHECKED, PRIVATE, html
 
+# what may load models does so before its turn comes at those that are loaded, which nobody else needs to wait for
+LOADING: dict[str, Any] = {"concurrency_id": "loading", "concurrency_limit": 4}
 _HOW_MANY = "Two to six can be compared. Each keeps its place among the cards."
 Components = list[Any]
 
@@ -58,38 +61,48 @@ def build(service: Service) -> Tools:
 
 def wire(
     service: Service, tools: Tools, asked: Components, state: Components, ask: dict[str, Any], busy: dict[str, Any]
-) -> None:
-    """`asked` are the controls of a question and the session; `state` are those that a run opens again."""
+) -> list[Dependency]:
+    """`asked` are the controls of a question and the session; `state` are those that a run opens again.
+
+    Returns the events that put another text in the place of the one that is there.
+    """
     backbone, variants, *_, passage, question, session = asked
     # a visitor's events change the session one after the other
     busy = {**PRIVATE, **busy, "trigger_mode": "multiple"}
-    tools.probes.click(_probe(service), asked, [passage, question, session, tools.probes], **busy).then(**ask)
-    choices = [backbone, variants, session]
-    backbone.input(partial(kept_variants, service), choices[:2], variants, **PRIVATE).then(**ask)
-    variants.input(partial(few_or_many, service), choices, [variants, tools.note], **PRIVATE).then(**ask)
+    probed = [passage, question, session, tools.probes]
+    probing = tools.probes.click(_probe(service), asked, probed, **{**busy, **CHECKED})
+    probing.success(**ask)
+    opened = state[-1]
+    # whoever changes the backbone, a link or the history too: it happens once, and `kept_variants` minds who it was
+    turned, chosen = [opened, backbone, variants], [backbone, variants, session]
+    backbone.change(partial(kept_variants, service), turned, [variants, opened], **CHECKED, **LOADING)
+    few = variants.input(partial(few_or_many, service), chosen, [variants, tools.note], **CHECKED, **LOADING)
+    few.then(**ask)
     runs = [session, tools.history, tools.panel]
-    tools.history.select(_reopen(service), session, state, **busy).then(**ask)
+    reopening = tools.history.select(_reopen(service), [session, opened], state, **{**busy, **LOADING})
     tools.history.delete(_remove, session, runs, **busy)
     tools.clear.click(partial(removed, compare_history.EVERY), session, runs, **busy)
     for kind, button in tools.exports.items():
         made = button.click(partial(exported, kind), session, tools.file, **PRIVATE)
         made.success(None, js=downloads.fetch("history-file"), **PRIVATE)
+    return [probing, reopening]
 
 
 # Gradio gives the event to a parameter of that type, and looks for one in functions alone, not in a `partial`
 def _probe(service: Service) -> Callable[..., Iterator[list[Any]]]:
     def probe(event: gr.EventData, *values: Any) -> Iterator[list[Any]]:
         *controls, session = values
-        asked = asked_of(*controls)
+        backbone, variants, *rest = controls
+        asked = asked_of(backbone, fitting(service, backbone, variants), *rest)
         shown = labels(service, asked.backbone, asked.variants)
         yield from what_if.pick(service, str(event._data["pick"]), asked, session, shown)
 
     return probe
 
 
-def _reopen(service: Service) -> Callable[..., list[Any]]:
-    def reopen(event: gr.EventData, session: Session) -> list[Any]:
-        return reopened(service, str(event._data["pick"]), session)
+def _reopen(service: Service) -> Callable[..., Iterator[list[Any]]]:
+    def reopen(event: gr.EventData, session: Session, opened: compare_open.Opened) -> Iterator[list[Any]]:
+        yield from compare_open.once_loaded(service, reopened(service, str(event._data["pick"]), session, opened))
 
     return reopen
 
@@ -118,15 +131,38 @@ def labels(service: Service, backbone: str, variants: Sequence[str] = ()) -> lis
     return [(name, known[name]) for name in variants or engine.default_variants if name in known]
 
 
-def kept_variants(service: Service, backbone: str, variants: Sequence[str]) -> Any:
-    """The choice among another backbone's variants: those of the same names, if there are two or more."""
-    known = [one.name for one in service.choices(backbone)]
+def kept_variants(service: Service, opened: compare_open.Opened, backbone: str, variants: Sequence[str]) -> list[Any]:
+    """(choice, opened) for another backbone: its variants of the same names, if there are two or more.
+
+    Nothing where the backbone's variants are listed already, as a link and the history do themselves.
+    """
+    if opened.backbone == backbone:
+        return [gr.skip(), gr.skip()]
+    kept = compare_open.variants(service, backbone, _of_the_same_names(service, backbone, variants))
+    service.prepare(backbone, kept["value"])
+    return [gr.update(**kept), replace(opened, backbone=backbone, turn=opened.turn + 1)]
+
+
+def fitting(service: Service, backbone: str, variants: Sequence[str]) -> Sequence[str]:
+    """The variants, or, where some are another backbone's that has just been left, what `kept_variants` makes of them.
+
+    Raises:
+        UserError: an unknown backbone.
+    """
+    known = {one.name for one in service.choices(backbone)}
+    return variants if known.issuperset(variants) else _of_the_same_names(service, backbone, variants)
+
+
+def _of_the_same_names(service: Service, backbone: str, variants: Sequence[str]) -> Sequence[str]:
+    known = {one.name for one in service.choices(backbone)}
     kept = [name for name in variants if name in known]
-    return gr.update(**compare_open.variants(service, backbone, kept if len(kept) >= MIN_VARIANTS else ()))
+    return kept if len(kept) >= MIN_VARIANTS else ()
 
 
 def few_or_many(service: Service, backbone: str, variants: Sequence[str], session: Session) -> list[Any]:
-    """(choice, note): a choice of too few or too many is taken back."""
+    """(choice, note): a choice of too few or too many is taken back; one from another backbone's list is left to it."""
+    if fitting(service, backbone, variants) is not variants:
+        return [gr.skip(), gr.skip()]
     try:
         if not variants:
             raise UserError("One variant at least must stay")
@@ -138,13 +174,16 @@ def few_or_many(service: Service, backbone: str, variants: Sequence[str], sessio
         few = len(variants) < MIN_VARIANTS
         told = f"At least {MIN_VARIANTS} variants are compared" if few else f"At most {MAX_VARIANTS} fit side by side"
         return [gr.update(**kept), cards.notice(f"{told}: the choice stays as it was", failed=True)]
+    service.prepare(backbone, variants)
     return [gr.skip(), cards.notice(_HOW_MANY)]
 
 
-def reopened(service: Service, number: str, session: Session) -> list[Any]:
+def reopened(service: Service, number: str, session: Session, opened: compare_open.Opened) -> list[Any]:
     """The controls as they stood in a run."""
     run = session.run(int(number))
-    return compare_open.open_asked(service, again(run)) if run else [gr.skip()] * compare_open.CONTROLS
+    if run is None:
+        return compare_open.unchanged(compare_open.CONTROLS)
+    return compare_open.open_asked(service, opened, again(run))
 
 
 def removed(number: str, session: Session) -> list[Any]:

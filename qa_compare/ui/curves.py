@@ -39,7 +39,7 @@ def build(service: Service, backbone: gr.Dropdown, tab: gr.Tab) -> None:
     controls = [backbone, runs, axis, smoothing, logarithmic]
     everything = [runs, timer, seen, *drawn]
     tab.select(partial(open_runs, service), [backbone, axis, smoothing, logarithmic], everything, **PRIVATE)
-    backbone.input(partial(reopen, service), [seen, backbone, axis, smoothing, logarithmic], everything, **PRIVATE)
+    backbone.change(partial(reopen, service), [seen, backbone, axis, smoothing, logarithmic], everything, **PRIVATE)
     for changed in (runs.input, axis.input, smoothing.release, logarithmic.input):
         changed(partial(draw, service), controls, drawn, **PRIVATE)
     timer.tick(partial(refresh, service), [seen, *controls], everything, **PRIVATE)

@@ -19,10 +19,10 @@ from qa_compare.service import SAMPLE
 from qa_compare.slices import ANSWER_LENGTHS, PASSAGE_LENGTHS, QUESTION_WORDS
 from qa_compare.ui import compare, compare_open, downloads, errors_view, scripts, states
 from qa_compare.ui import errors_handlers as handlers
-from qa_compare.ui.parts import PRIVATE, html
+from qa_compare.ui.parts import CHECKED, PRIVATE, html
 from qa_compare.ui.stopping import ANSWERS, FEW, Tasks
 
-_QUICK: dict[str, Any] = {**PRIVATE, "concurrency_id": "errors", "concurrency_limit": 4}
+_QUICK: dict[str, Any] = {**CHECKED, "concurrency_id": "errors", "concurrency_limit": 4}
 _SURE = [("Any", 0.0), *((f"At least {share:.0%} sure", share) for share in (0.5, 0.7, 0.8, 0.9, 0.95, 0.99))]
 Components = list[Any]
 
@@ -45,26 +45,23 @@ def build(
     detail = html(handlers.NO_QUESTION, "errors-detail", scripts.REVEAL)
     put = gr.Button("Open in Compare", interactive=False, elem_id="errors-open")
     uploaded, files, trouble, outcome = gr.State(""), gr.State([]), gr.State(""), gr.State("")
+    wish, seen = gr.State(handlers.Wish()), gr.State([])
     place = [gr.State(0), gr.State("")]
 
     asked = [backbone, source, uploaded, variants, files]
-    shown = [outcomes, count, table, detail, put]
+    shown = [outcomes, count, table, detail, put, seen]
     parts = _Parts(inspector, asked, outcome, filters, order, place, shown, answering, note, trouble)
-    parts.begin(tab.select(lambda: "", None, trouble, **PRIVATE))
-    for event in (
-        source.input(lambda: "", None, trouble, **PRIVATE),
-        variants.input(lambda: "", None, trouble, **PRIVATE),
-        backbone.input(lambda: ("", gr.update(value=[])), None, [trouble, variants], **PRIVATE),
-        upload.upload(partial(handlers.open_file, inspector), upload, [trouble, source, uploaded], **PRIVATE),
-        add.upload(partial(handlers.add_file, inspector), [add, *asked], [trouble, files], **PRIVATE),
-    ):
-        parts.begin(event.then(handlers.anew, None, parts.anew, **PRIVATE))
+    tab.select(handlers.open_tab, [wish, *asked], [trouble, wish], **CHECKED)
+    for chosen in (source.input, variants.input):
+        chosen(partial(handlers.choose, inspector), [wish, *asked], [trouble, wish], **CHECKED)
+    backbone.change(handlers.turn_to, [wish, *asked], [trouble, variants, wish], **CHECKED)
+    opening, adding = partial(handlers.open_file, inspector), partial(handlers.add_file, inspector)
+    upload.upload(opening, [wish, upload, *asked], [trouble, source, uploaded, wish], **PRIVATE)
+    add.upload(adding, [wish, add, *asked], [trouble, files, wish], **PRIVATE)
+    parts.begin(wish.change(_begin(parts.tasks), wish, parts.anew, queue=False, **PRIVATE))
     parts.begin(answering[1].click(lambda: "", None, trouble, **PRIVATE), at_once=False)
     answering[2].click(_stop(parts.tasks), None, answering[2], queue=False, **PRIVATE)
     page.unload(parts.tasks.left)
-    # whoever chooses other questions does not wait for the answers to these, and needs no word about them
-    for other in (source.input, variants.input, backbone.input, upload.upload):
-        other(_stop(parts.tasks, quiet=True), None, answering[2], queue=False, **PRIVATE)
     _wire_filters(parts, clear, exports, file)
     _wire_question(parts, put, [source, uploaded, place[1]], tabs, opened)
 
@@ -94,13 +91,13 @@ class _Parts:
         return [self.outcome, *self.filters, self.order, *self.place]
 
     def show(self, after: Dependency) -> None:
-        after.then(partial(handlers.show, self.inspector), [*self.met, *self.place], self.shown, **_QUICK)
+        after.then(partial(handlers.show_seen, self.inspector), [*self.met, *self.place], self.shown, **_QUICK)
 
     def begin(self, after: Dependency, *, at_once: bool = True) -> None:
         """Find missing answers, then offer what can be chosen among the columns there are, then show."""
         fill = _answering(self.inspector, self.tasks, at_once)
         turn = FEW if at_once else ANSWERS
-        done = after.then(fill, self.asked, [*self.answering, self.trouble], **PRIVATE, **turn)
+        done = after.then(fill, self.asked, [*self.answering, self.trouble], **CHECKED, **turn)
         inputs = [*self.asked, self.trouble, self.order]
         outputs = [self.note, self.asked[3], self.filters[1], self.filters[6], self.order, *self.answering]
         self.show(done.then(partial(handlers.refresh, self.inspector), inputs, outputs, **_QUICK))
@@ -108,13 +105,14 @@ class _Parts:
 
 def _wire_filters(parts: _Parts, clear: gr.Button, exports: dict[str, gr.Button], file: gr.DownloadButton) -> None:
     *choices, text = parts.filters
-    show = partial(handlers.show_anew, parts.inspector)
+    show = partial(handlers.show_other, parts.inspector)
     # a text that is pasted or filled in is no `input` to Gradio
     for changed in (*(control.input for control in (*choices, parts.order)), text.change):
-        changed(show, parts.met, [*parts.shown, *parts.place], trigger_mode="always_last", **_QUICK)
+        given, shown = [parts.shown[-1], *parts.met], [*parts.shown, *parts.place]
+        changed(show, given, shown, trigger_mode="always_last", **_QUICK)
     parts.show(clear.click(handlers.anew, None, parts.anew, **PRIVATE))
     for kind, button in exports.items():
-        made = button.click(partial(handlers.export, parts.inspector, kind), parts.met, file, **PRIVATE)
+        made = button.click(partial(handlers.export, parts.inspector, kind), parts.met, file, **CHECKED)
         made.success(None, js=downloads.fetch("errors-file"), **PRIVATE)
 
 
@@ -123,8 +121,9 @@ def _wire_question(parts: _Parts, put: gr.Button, question: Components, tabs: gr
     picked = [parts.outcome, *parts.place]
     for one in (outcomes, table):
         parts.show(one.click(_picked, picked, picked, **PRIVATE))
-    there = put.click(partial(compare_open.open_elsewhere, parts.inspector.service), question, opened.shown, **PRIVATE)
-    there.then(lambda: gr.Tabs(selected="compare"), None, tabs, **PRIVATE).then(**opened.ask)
+    inputs = [opened.opened, *question]
+    there = put.click(partial(compare_open.open_elsewhere, parts.inspector.service), inputs, opened.shown, **PRIVATE)
+    there.then(lambda: gr.Tabs(selected="compare"), None, tabs, **PRIVATE)
 
 
 def _sources(inspector: Inspector) -> Components:
@@ -195,9 +194,18 @@ def _answering(inspector: Inspector, tasks: Tasks, at_once: bool) -> Callable[..
     return run
 
 
-def _stop(tasks: Tasks, *, quiet: bool = False) -> Callable[..., Any]:
+def _begin(tasks: Tasks) -> Callable[..., Any]:
+    def begin(wish: handlers.Wish, request: gr.Request) -> Any:
+        # whoever chooses other questions does not wait for the answers to these, and needs no word about them
+        tasks.stop(request, quiet=True)
+        return handlers.begin(wish)
+
+    return begin
+
+
+def _stop(tasks: Tasks) -> Callable[..., Any]:
     def stop(request: gr.Request) -> Any:
-        tasks.stop(request, quiet=quiet)
-        return gr.skip() if quiet else gr.update(value="Stopping…", interactive=False)
+        tasks.stop(request)
+        return gr.update(value="Stopping…", interactive=False)
 
     return stop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +30,68 @@ def wanted(backbone: str, source: str, uploaded: str, variants: Sequence[str], f
     return Wanted(backbone, source, uploaded, tuple(variants), tuple(files))
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The questions and columns that are shown or on their way; None before the tab was opened.
+
+    A list's `input` event comes twice for one choice, and whenever the list loses the focus. So only another `turn` has
+    the page begin again, with its filters `anew` or as they are.
+    """
+
+    wanted: Wanted | None = None
+    turn: int = 0
+    anew: bool = False
+
+    def __hash__(self) -> int:
+        """By its turn alone, since Gradio tells a state that changed by its hash."""
+        return hash(self.turn)
+
+
+def open_tab(wish: Wish, *asked: Any) -> Updates:
+    """(trouble, wish) when the tab is opened: everything is looked at again, and the filters stay."""
+    return ["", Wish(wanted(*asked), wish.turn + 1)]
+
+
+def choose(inspector: Inspector, wish: Wish, *asked: Any) -> Updates:
+    """(trouble, wish) after a choice; nothing where it is the one that is shown."""
+    now = wanted(*asked)
+    if wish.wanted and _columns(inspector, now) == _columns(inspector, wish.wanted):
+        return [gr.skip(), gr.skip()]
+    return ["", Wish(now, wish.turn + 1, anew=True)]
+
+
+def turn_to(wish: Wish, *asked: Any) -> Updates:
+    """(trouble, variants, wish) for another backbone; before the tab was opened, nothing is looked for."""
+    now = replace(wanted(*asked), variants=())
+    return ["", gr.update(value=[]), Wish(now, wish.turn + 1, anew=True) if wish.wanted else gr.skip()]
+
+
+def _columns(inspector: Inspector, asked: Wanted) -> Wanted:
+    """The same with its columns by name."""
+    engine = inspector.service.engine(asked.backbone)
+    return replace(asked, variants=asked.variants or engine.default_variants)
+
+
 def asked_filter(outcome: str, values: Sequence[Any]) -> Filter:
     """The filter of the controls, in the page's order; the kind may be capitalised."""
     kind, variant, sure, word, answer, passage, article, text = values
     return Filter(outcome, kind.lower(), variant, sure or None, word, answer, passage, article or "", text)
 
 
-def open_file(inspector: Inspector, path: str) -> Updates:
-    """(trouble, source, uploaded): a file that cannot be read leaves the source as it was."""
+def open_file(inspector: Inspector, wish: Wish, path: str, *asked: Any) -> Updates:
+    """(trouble, source, uploaded, wish): a file that cannot be read leaves the source as it was."""
+    now = wanted(*asked)
     try:
         questions = inspector.service.questions(UPLOAD, path)
     except UserError as error:
         ended.refused()
-        return [str(error), gr.skip(), gr.skip()]
-    return ["", gr.update(choices=[*inspector.service.sources, (questions.label, UPLOAD)], value=UPLOAD), path]
+        return [str(error), gr.skip(), gr.skip(), Wish(now, wish.turn + 1)]
+    source = gr.update(choices=[*inspector.service.sources, (questions.label, UPLOAD)], value=UPLOAD)
+    return ["", source, path, Wish(replace(now, source=UPLOAD, upload=path), wish.turn + 1, anew=True)]
 
 
-def add_file(inspector: Inspector, path: str, *asked: Any) -> Updates:
-    """(trouble, files): a predictions file joins the columns unless it cannot be used."""
+def add_file(inspector: Inspector, wish: Wish, path: str, *asked: Any) -> Updates:
+    """(trouble, files, wish): a predictions file joins the columns unless it cannot be used."""
     now = wanted(*asked)
     files = [one for one in now.files if Path(one).name != Path(path).name] + [path]
     try:
@@ -56,13 +100,18 @@ def add_file(inspector: Inspector, path: str, *asked: Any) -> Updates:
             raise UserError(mine[0])
     except UserError as error:
         ended.refused()
-        return [str(error), gr.skip()]
-    return ["", files]
+        return [str(error), gr.skip(), Wish(now, wish.turn + 1)]
+    return ["", files, Wish(replace(now, files=tuple(files)), wish.turn + 1, anew=True)]
 
 
 def anew() -> Updates:
     """Outcome, filters, order, page and row as at the beginning."""
     return ["", "", "", 0.0, "", "", "", "", "", "", 0, ""]
+
+
+def begin(wish: Wish) -> Updates:
+    """The same where other questions or columns are wanted."""
+    return anew() if wish.anew else [gr.skip()] * len(anew())
 
 
 def picked(pick: str, outcome: str, page: int, row: str) -> tuple[str, int, str]:
@@ -181,6 +230,19 @@ def show(inspector: Inspector, *values: Any) -> Updates:
 def show_anew(inspector: Inspector, *values: Any) -> Updates:
     """The same from the first page and without a row, and those two: what a changed filter shows."""
     return [*show(inspector, *values, 0, ""), 0, ""]
+
+
+def show_seen(inspector: Inspector, *values: Any) -> Updates:
+    """As `show`, and, for `show_other`, what it was shown for."""
+    return [*show(inspector, *values), list(values[:-2])]
+
+
+def show_other(inspector: Inspector, seen: list[Any], *values: Any) -> Updates:
+    """As `show_anew`, with what it was shown for; nothing where that is shown already, as when a list loses focus."""
+    if list(values) == seen:
+        return [gr.skip()] * 8
+    *shown, page, row = show_anew(inspector, *values)
+    return [*shown, list(values), page, row]
 
 
 def export(inspector: Inspector, kind: str, *values: Any) -> str:

@@ -52,7 +52,7 @@ def build(service: Service, backbone: gr.Dropdown, tab: gr.Tab) -> None:
     compare: dict[str, Any] = {"fn": partial(show_pairs, service), "inputs": backbone, "outputs": pairs, **PRIVATE}
     tab.select(lambda: True, None, opened, **PRIVATE)
     tab.select(**fill).then(**compare)
-    chosen = backbone.input(partial(show_again, service), [opened, *fill["inputs"]], fill["outputs"], **PRIVATE)
+    chosen = backbone.change(partial(show_again, service), [opened, *fill["inputs"]], fill["outputs"], **PRIVATE)
     chosen.then(partial(show_pairs_again, service), [opened, backbone], pairs, **PRIVATE)
     confidence.input(partial(show_reliability, service), [backbone, confidence], reliability, **PRIVATE)
     kind.input(partial(show_slices, service), [backbone, kind], [gaps, slices], **PRIVATE)

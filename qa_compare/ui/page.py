@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,19 @@ from gradio.events import api
 from qa_compare.batch import Batches
 from qa_compare.inspection import Inspector
 from qa_compare.service import Service
-from qa_compare.ui import batch, batch_api, cards, compare, compare_api, curves, errors, errors_api, metrics, theme
+from qa_compare.ui import (
+    batch,
+    batch_api,
+    batch_handlers,
+    cards,
+    compare,
+    compare_api,
+    curves,
+    errors,
+    errors_api,
+    metrics,
+    theme,
+)
 from qa_compare.ui.parts import PRIVATE, html
 from qa_compare.ui.stopping import LOOKS, REQUESTS
 
@@ -49,13 +62,28 @@ def build_page(service: Service, inspector: Inspector | None = None) -> gr.Block
             with gr.Tab("Error inspection", id="errors") as errors_tab:
                 errors.build(page, inspector, backbone, errors_tab, tabs, opened)
             with gr.Tab("Batch", id="batch"):
-                batch.build(page, batches, backbone)
+                batch_variants = batch.build(page, batches, backbone)
         backbone.change(partial(backbone_note, service), backbone, note, **PRIVATE)
+        page.load(partial(listed_anew, batches, listed(batches)), None, [backbone, note, batch_variants], **PRIVATE)
         api(compare_api.endpoint(service), api_name="compare", **COMPARISONS)
         api(errors_api.endpoint(inspector), api_name="errors", **LOOKS)
         api(batch_api.endpoint(page, service), api_name="predict_batch", **REQUESTS)
     # nobody goes past the queue: a direct call would take no turn
     return page.queue(max_size=MAX_QUEUE, api_open=False)
+
+
+def listed(batches: Batches) -> list[dict[str, Any]]:
+    """What the backbone picker, its note and the batch's variants hold when the page opens."""
+    service = batches.service
+    note = {"value": backbone_note(service, service.backbone)}
+    return [backbones(service), note, batch_handlers.choices(batches, service.backbone)]
+
+
+def listed_anew(batches: Batches, built: Sequence[dict[str, Any]]) -> list[Any]:
+    """The same for a page that is loaded now, where folders have come or gone since it was `built`."""
+    batches.service.look_again()
+    now = listed(batches)
+    return [gr.skip() if one == before else gr.update(**one) for one, before in zip(now, built, strict=True)]
 
 
 def launch_options() -> dict[str, Any]:

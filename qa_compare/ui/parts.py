@@ -12,6 +12,11 @@ from qa_compare.ui import tables
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
+# the same, for a handler that checks what is chosen itself. Gradio would refuse, in words for programmers, what was
+# chosen from a list that the server has exchanged since
+CHECKED: dict[str, Any] = {**PRIVATE, "preprocess": False}
+
+
 def html(value: str, name: str, script: str | None = None) -> gr.HTML:
     """HTML that events may fill anew; `script` runs in the browser beside it."""
     return gr.HTML(value, elem_id=name, js_on_load=script, apply_default_css=False)

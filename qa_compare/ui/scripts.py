@@ -32,3 +32,10 @@ reveal();
 """
 # read out when it changes
 SPEAK = "element.setAttribute('role', 'status');"
+# an `input` event for whatever is typed, pasted or dictated into the passage or the question: Gradio's own comes with
+# some keys, and never without a keyboard
+TYPED = """
+document.addEventListener('input', event => {
+    if (event.target.closest('#passage, #question')) trigger('input');
+});
+"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -35,14 +36,14 @@ class Tasks:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[int, Task]] = {}
-        self._count = 0
+        self._numbers = itertools.count(1)
 
     def begin(self, request: gr.Request) -> int:
         """New work, which ends what the session did before without a word. Returns its ticket."""
         self.stop(request, quiet=True)
-        self._count += 1
-        self._known[_session(request)] = (self._count, Task())
-        return self._count
+        ticket = next(self._numbers)  # which no two threads are given
+        self._known[_session(request)] = (ticket, Task())
+        return ticket
 
     def start(self, request: gr.Request, ticket: int) -> Task:
         """The work of that ticket, whose turn has come; a stopped one where it is no longer the session's latest."""
@@ -63,7 +64,7 @@ class Tasks:
     def end(self, request: gr.Request, ticket: int) -> None:
         """The work of that ticket is over, or was stopped before its turn."""
         if self._ticket(request) == ticket:
-            del self._known[_session(request)]
+            self._known.pop(_session(request), None)
 
     async def settled(self, request: gr.Request, most: float = 10.0) -> bool:
         """Whether nothing goes on for the session, after at most so many seconds that stopped work takes to end."""
