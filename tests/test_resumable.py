@@ -166,7 +166,9 @@ def test_the_seconds_of_an_earlier_part_count(engine: Engine, tmp_path: Path) ->
     assert first.seconds == again.seconds > 0
 
 
-def test_partial_results_of_anything_else_are_not_taken(place: Path, engine: Engine, tmp_path: Path) -> None:
+def test_partial_results_of_anything_else_are_not_taken(
+    place: Path, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def made(variant: str = "warm", data: str = "f" * 64, **changes: Any) -> str:
         options = {"adapters": place / "adapters", "precision": "fp32", "batch_size": 8, **changes}
         backbone = options.pop("backbone", place / "river-bert")
@@ -193,3 +195,5 @@ def test_partial_results_of_anything_else_are_not_taken(place: Path, engine: Eng
     assert len(set(keys)) == len(keys)
     assert made() == keys[0] == key(engine, "warm", "f" * 64)
     assert all(one.startswith("river-bert-") for one in keys)
+    monkeypatch.setattr(resumable, "_SPANS", 1)
+    assert made() not in keys
