@@ -27,6 +27,7 @@ from qa_compare.processes import Team
 from qa_compare.variants import ADAPTER_FILE, CONFIG_FILE, HEAD_FILE, VARIANT_FILE
 
 CHUNK = 256
+_SPANS = 2  # counts up when decoding gives other answers to the same logits: partial results from before are not taken
 _DECIDE = (VARIANT_FILE, CONFIG_FILE, ADAPTER_FILE, HEAD_FILE)
 _DECIDE_IN_CHECKPOINT = ("config.json", "model.safetensors", "tokenizer.json", "vocab.txt")
 
@@ -142,7 +143,7 @@ def _read(folder: Path, chunks: Sequence[Sequence[Example]]) -> dict[int, _Chunk
 
 
 def key(engine: Engine, variant: str, fingerprint: str) -> str:
-    """A name for the folder of a pass: the same only where data, weights, precision and batches are the same.
+    """A name for the folder of a pass: the same only where data, weights, precision, batches and decoding are the same.
 
     Raises:
         UserError: the backbone's weights are not there, or a file cannot be read.
@@ -152,5 +153,5 @@ def key(engine: Engine, variant: str, fingerprint: str) -> str:
     files += [engine.located.folder / name for name in _DECIDE_IN_CHECKPOINT]
     hashes = [sha256(path) if path.is_file() else None for path in files]
     hashes += engine.variant(variant).sha256.values()  # a model that was brought lies in none of the folders
-    parts: list[Any] = [fingerprint, engine.precision, engine.device.type, engine.batch_size, CHUNK, hashes]
+    parts: list[Any] = [fingerprint, engine.precision, engine.device.type, engine.batch_size, CHUNK, _SPANS, hashes]
     return f"{engine.backbone}-{variant}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"

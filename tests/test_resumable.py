@@ -194,7 +194,9 @@ def test_a_pass_that_goes_on_in_another_number_of_processes_counts_each_chunk_by
     assert [one.seconds for one in passes] == pytest.approx([expected] * after)
 
 
-def test_partial_results_of_anything_else_are_not_taken(place: Path, engine: Engine, tmp_path: Path) -> None:
+def test_partial_results_of_anything_else_are_not_taken(
+    place: Path, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def made(variant: str = "warm", data: str = "f" * 64, **changes: Any) -> str:
         options = {"adapters": place / "adapters", "precision": "fp32", "batch_size": 8, **changes}
         backbone = options.pop("backbone", place / "river-bert")
@@ -221,3 +223,5 @@ def test_partial_results_of_anything_else_are_not_taken(place: Path, engine: Eng
     assert len(set(keys)) == len(keys)
     assert made() == keys[0] == key(engine, "warm", "f" * 64)
     assert all(one.startswith("river-bert-") for one in keys)
+    monkeypatch.setattr(resumable, "_SPANS", 1)
+    assert made() not in keys
