@@ -160,7 +160,7 @@ def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
     ("data", "sentence"),
     [
         (b'{"a": 1,\n "b" 2}', r"^x is not JSON: Expecting ':' delimiter \(line 2, column 6\)$"),
-        (b'"\xff"', r"^x is not UTF-8 text \(byte 1\)$"),
+        (b'"\xff"', r"^x is not UTF-8 text \(byte 1\); it looks like Windows-1252 .*: save it as UTF-8$"),
         (b"[" * 100_000, "^x is not read: its JSON is nested too deeply$"),
         (b"9" * 5_000, "^x is not read: Exceeds the limit"),
     ],

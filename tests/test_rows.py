@@ -281,6 +281,11 @@ def test_a_file_whose_gold_answers_have_no_known_name_says_so() -> None:
     assert "not used: 'solution'. Read: 1 question, none with gold answers." in found.told
 
 
+def test_fields_of_json_that_were_not_used_are_named_too() -> None:
+    for found in (one_row(solution="1874"), squad({"solution": "1874"})):
+        assert "not used: 'solution'. Read: 1 question, none with gold answers." in found.told
+
+
 def test_the_first_name_that_holds_something_is_taken() -> None:
     assert golds(one_row(answers=None, answer="1874")) == [(Answer("1874", 31),)]
     found = table(f'"{MILL}",When?,,1874', f'"{MILL}",When?,1820 a weir,1874', head="passage,question,answers,answer")
