@@ -49,7 +49,7 @@ bench: $(VENV)/.installed ## measure inference anew against its peers, into benc
 	@$(BIN)/python -m benchmarks.many_questions $(if $(SQUAD),--squad $(SQUAD))
 
 soak: $(VENV)/.installed-dev ## 200 visitors, 25 kills and 3 minutes of fuzzing: twenty minutes at most, loopback only
-	@QA_COMPARE_KILLS=25 $(BIN)/python -m pytest -q tests/test_kills.py
+	@QA_COMPARE_KILLS=25 $(BIN)/python -m pytest -q tests/train/test_kills.py
 	@$(BIN)/python -m benchmarks.soak
 	@$(PIP) install --quiet atheris || echo "atheris cannot be installed here: Hypothesis makes the cases" >&2
 	@$(BIN)/python -m benchmarks.fuzz

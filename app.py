@@ -10,8 +10,8 @@ from pathlib import Path
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
 from qa_compare.errors import UserError
-from qa_compare.memory import keep_giving_back, share_freed_memory
-from qa_compare.temporary import choose, keep_tidy
+from qa_compare.inference.memory import keep_giving_back, share_freed_memory
+from qa_compare.server.temporary import choose, keep_tidy
 
 ADAPTERS = Path(__file__).parent / "adapters"
 
@@ -33,11 +33,11 @@ def main() -> int:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    from qa_compare.backbones import BACKBONES
-    from qa_compare.engine import Engine
-    from qa_compare.inspection import Inspector
-    from qa_compare.service import Service
-    from qa_compare.serving import serve
+    from qa_compare.inference.engine import Engine
+    from qa_compare.models.backbones import BACKBONES
+    from qa_compare.server.serving import serve
+    from qa_compare.workbench.answers import Inspector
+    from qa_compare.workbench.service import Service
 
     common = {"adapters": options.adapters, "precision": options.precision}
     engines = {name: Engine(name, **common) for name in BACKBONES}

@@ -19,10 +19,10 @@ from torch import nn
 
 from benchmarks.measure import SQUAD, alternate, options, row, squad_sample, text, timed, write
 from benchmarks.one_question import QUESTION
-from qa_compare.decoding import decode
-from qa_compare.engine import Engine
-from qa_compare.examples import Example
-from qa_compare.turns import Turns
+from qa_compare.data.examples import Example
+from qa_compare.inference.decoding import decode
+from qa_compare.inference.engine import Engine
+from qa_compare.inference.scheduler import Turns
 
 VARIANT = "lora"
 # which of the encoder's linear layers are int8, and whether each row of a matrix has its own scale

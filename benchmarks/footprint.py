@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from benchmarks.measure import alternate, options, report, row, text, timed
-from qa_compare import loading
-from qa_compare.engine import Engine
-from qa_compare.examples import Example
-from qa_compare.features import pad
+from qa_compare.data.examples import Example
+from qa_compare.inference.engine import Engine
+from qa_compare.models import loading
+from qa_compare.models.features import pad
 
 
 def held(models: Iterable[nn.Module]) -> int:

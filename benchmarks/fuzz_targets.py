@@ -90,8 +90,8 @@ def targets() -> dict[str, Target]:
 
 
 def _questions() -> dict[str, Target]:
+    from qa_compare.data.readers import check
     from qa_compare.errors import UserError
-    from qa_compare.readers import check
 
     def read(name: str, data: bytes) -> None:
         try:
@@ -126,15 +126,15 @@ def _questions() -> dict[str, Target]:
 
 
 def _answers(house: Path) -> dict[str, Target]:
-    from qa_compare import answer_columns
     from qa_compare.errors import UserError
+    from qa_compare.workbench import table
     from tests import tiny
 
     def predictions(source: Source) -> None:
         path = house / "answers.json"
         path.write_bytes(source.rest() if source.number(2) else dumped({"q0": source.text(), **source.question()}))
         try:
-            column = answer_columns.from_file(path, tiny.examples(2))
+            column = table.from_file(path, tiny.examples(2))
         except UserError as error:
             sentence(str(error))
             return
@@ -145,10 +145,10 @@ def _answers(house: Path) -> dict[str, Target]:
 
 
 def _texts() -> dict[str, Target]:
-    from qa_compare import backbones
-    from qa_compare.decoding import decode
-    from qa_compare.examples import Example
-    from qa_compare.features import encode
+    from qa_compare.data.examples import Example
+    from qa_compare.inference.decoding import decode
+    from qa_compare.models import backbones
+    from qa_compare.models.features import encode
 
     tokenizer = backbones.load_tokenizer(backbones.locate(backbones.get("minilm-l6"), offline=True))
 
@@ -170,10 +170,11 @@ def _texts() -> dict[str, Target]:
 def _endpoints(house: Path) -> dict[str, Target]:
     import gradio as gr
 
-    from qa_compare.engine import Engine
-    from qa_compare.inspection import Inspector
-    from qa_compare.service import Service
-    from qa_compare.ui import batch_api, compare_api, compare_open, errors_api, metrics
+    from qa_compare.inference.engine import Engine
+    from qa_compare.page import endpoints, results_tab
+    from qa_compare.page.compare import opening
+    from qa_compare.workbench.answers import Inspector
+    from qa_compare.workbench.service import Service
     from tests import measured
 
     measured.backbone(house)
@@ -183,8 +184,8 @@ def _endpoints(house: Path) -> dict[str, Target]:
     _ = engine.located
     service = Service({engine.backbone: engine}, engine.backbone)
     with gr.Blocks() as blocks:
-        batch = batch_api.endpoint(blocks, service)
-    errors = errors_api.endpoint(Inspector(service))
+        batch = endpoints.batch_endpoint(blocks, service)
+    errors = endpoints.errors_endpoint(Inspector(service))
     names = ("outcome", "kind", "variant", "sure", "question_word", "article", "text", "order", "offset", "limit")
 
     def asked(endpoint: Callable[..., Any], **given: Any) -> None:
@@ -194,7 +195,12 @@ def _endpoints(house: Path) -> dict[str, Target]:
             sentence(None if refused.print_exception else refused.message)
 
     def compare(source: Source) -> None:
-        asked(compare_api.endpoint(service), passage=source.value(), question=source.value(), variants=source.value(2))
+        asked(
+            endpoints.compare_endpoint(service),
+            passage=source.value(),
+            question=source.value(),
+            variants=source.value(2),
+        )
 
     def predict_batch(source: Source) -> None:
         some = [source.question() if source.number(4) else source.value() for _ in range(source.number(4))]
@@ -211,15 +217,15 @@ def _endpoints(house: Path) -> dict[str, Target]:
         found = {source.pick(PARAMETERS): source.text() for _ in range(source.number(6))}
         with suppress(ValueError):  # what no server makes of an address
             found |= dict(parse_qsl(source.rest().decode("utf-8", "replace"), keep_blank_values=True))
-        updates = compare_open.open_address(service, compare_open.Opened(service.backbone), found)
-        assert len(updates) == compare_open.CONTROLS
+        updates = opening.open_address(service, opening.Opened(service.backbone), found)
+        assert len(updates) == opening.CONTROLS
 
     return {
         "links": links,
         "/compare": compare,
         "/predict_batch": predict_batch,
         "/errors": all_errors,
-        "/metrics": lambda source: asked(metrics.endpoint(service), backbone=source.value()),
+        "/metrics": lambda source: asked(results_tab.endpoint(service), backbone=source.value()),
     }
 
 

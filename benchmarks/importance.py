@@ -19,14 +19,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from qa_compare.decoding import layout
-from qa_compare.engine import Engine
-from qa_compare.examples import Example
-from qa_compare.explanation import Importance, explain
-from qa_compare.features import Encoded, pad
+from qa_compare.data.examples import Example
+from qa_compare.data.sources import sample
 from qa_compare.files import write_json
-from qa_compare.importance import log_confidence
-from qa_compare.sources import sample
+from qa_compare.inference.decoding import layout
+from qa_compare.inference.engine import Engine
+from qa_compare.inference.explanation import Importance, explain, log_confidence
+from qa_compare.models.features import Encoded, pad
 
 OUTPUT = Path(__file__).parent / "importance.json"
 BATCH = 32

@@ -11,8 +11,8 @@ import resource
 from collections.abc import Sequence
 
 from benchmarks.measure import Row, alternate, options, report, row, text, timed
-from qa_compare.engine import Engine
-from qa_compare.examples import Example
+from qa_compare.data.examples import Example
+from qa_compare.inference.engine import Engine
 
 SHORT, LONG = 10_000, 100_000
 QUESTION = "Who was the first?"

@@ -16,12 +16,12 @@ import torch
 
 from benchmarks.measure import SQUAD, Row, options, report, row, squad_sample, timed
 from benchmarks.peers import Pipeline, pipeline
-from qa_compare.decoding import MAX_ANSWER_TOKENS
-from qa_compare.engine import Engine
-from qa_compare.examples import Example
-from qa_compare.features import MAX_LENGTH, pad
-from qa_compare.scoring import exact_match, f1, gold_texts
-from qa_compare.turns import by_length
+from qa_compare.data.examples import Example
+from qa_compare.inference.decoding import MAX_ANSWER_TOKENS
+from qa_compare.inference.engine import Engine
+from qa_compare.inference.scheduler import by_length
+from qa_compare.measure.scoring import exact_match, f1, gold_texts
+from qa_compare.models.features import MAX_LENGTH, pad
 
 VARIANT, QUESTIONS, TENTHS = "lora", 2_000, 10
 AS_LONG = f"pipeline, answers of up to {MAX_ANSWER_TOKENS} tokens"

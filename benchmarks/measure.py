@@ -15,13 +15,13 @@ from typing import Any
 
 import torch
 
-from qa_compare.doctor import processor_name
+from qa_compare.cli.doctor import processor_name
+from qa_compare.data.examples import Example
+from qa_compare.data.readers import read_examples
+from qa_compare.data.sources import sample, squad_validation
 from qa_compare.errors import UserError
-from qa_compare.examples import Example
 from qa_compare.files import write_json
-from qa_compare.readers import read_examples
-from qa_compare.sources import sample, squad_validation
-from qa_compare.versions import versions
+from qa_compare.models.registry import versions
 from train.options import positive
 
 HERE = Path(__file__).parent

@@ -14,11 +14,10 @@ import torch
 
 from benchmarks.measure import Row, alternate, options, report, row, text, timed
 from benchmarks.peers import pipeline
-from qa_compare.answer_cache import AnswerCache
-from qa_compare.comparison import VariantAnswer
-from qa_compare.engine import Engine
-from qa_compare.examples import Example
-from qa_compare.features import pad
+from qa_compare.data.examples import Example
+from qa_compare.inference.comparison import VariantAnswer
+from qa_compare.inference.engine import AnswerCache, Engine
+from qa_compare.models.features import pad
 
 QUESTION = "What is this passage about?"
 LIMIT, PEER = "three bare passes", "three pipeline calls"

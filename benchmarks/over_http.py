@@ -3,7 +3,7 @@
     python -m benchmarks.over_http
 
 Each question is another one and is answered by three variants; all users ask at the same moment, alone and beside
-batches. What several threads ask of the engine may join in one forward pass (`qa_compare/turns.py`). Writes
+batches. What several threads ask of the engine may join in one forward pass (`qa_compare/inference/scheduler.py`). Writes
 benchmarks/over_http.json.
 """
 
@@ -21,10 +21,10 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from benchmarks.measure import alternate, options, report, row, text
-from qa_compare.engine import Engine
-from qa_compare.service import Service
-from qa_compare.serving import Settings, serve
-from qa_compare.ui.page import COMPARISONS
+from qa_compare.inference.engine import Engine
+from qa_compare.page.shell import COMPARISONS
+from qa_compare.server.serving import Settings, serve
+from qa_compare.workbench.service import Service
 from tests.conftest import HOST, free_port
 
 USERS = 16

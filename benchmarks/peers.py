@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from qa_compare.backbones import ADAPTERS
-from qa_compare.engine import Engine
+from qa_compare.data.examples import Example
 from qa_compare.errors import UserError
-from qa_compare.examples import Example
+from qa_compare.inference.engine import Engine
+from qa_compare.models.backbones import ADAPTERS
 
 HERE = Path(__file__).parent
 ENVIRONMENT = ADAPTERS.parent / "runs" / "peers"

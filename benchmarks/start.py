@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from benchmarks.measure import alternate, options, report, row
-from qa_compare import backbones
+from qa_compare.models import backbones
 
 BARE = """
 import torch, transformers, gradio
@@ -21,10 +21,10 @@ transformers.AutoTokenizer.from_pretrained({folder!r})
 transformers.BertForQuestionAnswering.from_pretrained({folder!r})
 """
 OURS = """
-from qa_compare.backbones import BACKBONES
-from qa_compare.engine import Engine
-from qa_compare.service import Service
-from qa_compare.ui.page import build_page
+from qa_compare.models.backbones import BACKBONES
+from qa_compare.inference.engine import Engine
+from qa_compare.workbench.service import Service
+from qa_compare.page.shell import build_page
 service = Service({name: Engine(name) for name in BACKBONES}, "minilm-l6-qa")
 service.warm_up_beside()
 build_page(service)

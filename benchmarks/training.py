@@ -29,13 +29,13 @@ from peft import LoraConfig, PeftModelForQuestionAnswering
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from benchmarks.measure import HERE, machine
-from qa_compare import backbones
+from qa_compare.data.readers import read_examples
 from qa_compare.errors import UserError
-from qa_compare.features import MAX_LENGTH, encode
 from qa_compare.files import write_json
-from qa_compare.memory import keep_freed_memory
-from qa_compare.modeling import own_head
-from qa_compare.readers import read_examples
+from qa_compare.inference.memory import keep_freed_memory
+from qa_compare.models import backbones
+from qa_compare.models.features import MAX_LENGTH, encode
+from qa_compare.models.modeling import own_head
 from train import build, lora
 from train.command import one_line
 from train.data import Collator, WindowDataset, draw, located

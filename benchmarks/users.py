@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.measure import alternate, options, report, row, text
-from qa_compare.answer_cache import AnswerCache
-from qa_compare.comparison import VariantAnswer
-from qa_compare.engine import Engine
+from qa_compare.inference.comparison import VariantAnswer
+from qa_compare.inference.engine import AnswerCache, Engine
 
 USERS = 16
 

@@ -14,13 +14,13 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Page, expect, sync_playwright
 
-from qa_compare.backbones import BACKBONES
-from qa_compare.engine import Engine
-from qa_compare.service import Service
-from qa_compare.sources import sample
-from qa_compare.ui.page import build_page, launch_options
+from qa_compare.data.sources import sample
+from qa_compare.inference.engine import Engine
+from qa_compare.models.backbones import BACKBONES
+from qa_compare.page.shell import build_page, launch_options
+from qa_compare.workbench.service import Service
 from tests.conftest import BACKBONE, HOST, QUIET, SHIPPED, free_port
-from tests.test_browser_tabs import open_tab
+from tests.page.test_browser_tabs import open_tab
 
 IMAGES = Path(__file__).parent / "images"
 HEIGHT = 900

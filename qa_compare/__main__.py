@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from qa_compare import __version__, temporary
+from qa_compare import __version__
 from qa_compare.errors import UserError
+from qa_compare.server import temporary
 
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
@@ -49,16 +50,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     temporary.settle()
-    from qa_compare import cli, cli_measure
+    from qa_compare.cli import commands as cli
+    from qa_compare.cli import measuring
 
     if arguments.command == "results":
-        return 0 if cli_measure.results(arguments) else 1
+        return 0 if measuring.results(arguments) else 1
     commands = {
         "ask": cli.ask,
         "predict": cli.predict,
-        "evaluate": cli_measure.evaluate,
-        "speed": cli_measure.speed,
-        "paired": cli_measure.paired,
+        "evaluate": measuring.evaluate,
+        "speed": measuring.speed,
+        "paired": measuring.paired,
         "export-base": cli.export_base,
         "convert": cli.convert,
         "doctor": cli.doctor,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from qa_compare.engine import Engine
-from qa_compare.examples import to_squad
+from qa_compare.data.examples import to_squad
 from qa_compare.files import write_json
-from qa_compare.service import Service
+from qa_compare.inference.engine import Engine
+from qa_compare.workbench.service import Service
 from tests import measured, tiny
 from tests.conftest import HOST, free_port
 
@@ -47,7 +47,7 @@ def written(folder: Path, name: str, text: str) -> str:
 @contextmanager
 def serving(service: Service, uploads: Path) -> Iterator[str]:
     """The page's address, while the block runs; what is uploaded lies in that folder."""
-    from qa_compare.serving import Settings, serve
+    from qa_compare.server.serving import Settings, serve
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(uploads))

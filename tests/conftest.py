@@ -23,16 +23,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-# no more than this: the process that deals the tests out imports it before any worker starts
-from qa_compare.backbones import ADAPTERS, BACKBONES
 from qa_compare.files import write_json
+
+# no more than this: the process that deals the tests out imports it before any worker starts
+from qa_compare.models.backbones import ADAPTERS, BACKBONES
 from tests.places import ROOT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-    from qa_compare.examples import Example
-    from qa_compare.service import Service
+    from qa_compare.data.examples import Example
+    from qa_compare.workbench.service import Service
 
 DATA = ROOT.parent / "shared" / "data"
 BACKBONE = "minilm-l6-qa"
@@ -91,8 +92,8 @@ def service() -> Service:
     """The real engines with the adapters of this checkout."""
     if missing := [name for name in SHIPPED if not (ADAPTERS / BACKBONE / name / "variant.json").is_file()]:
         pytest.skip(f"not in this checkout: the adapters {', '.join(missing)} of {BACKBONE}")
-    from qa_compare.engine import Engine
-    from qa_compare.service import Service
+    from qa_compare.inference.engine import Engine
+    from qa_compare.workbench.service import Service
 
     return Service({name: Engine(name) for name in BACKBONES}, BACKBONE)
 
@@ -100,7 +101,7 @@ def service() -> Service:
 @pytest.fixture(scope="session")
 def served(service: Service, own_files: Path) -> Iterator[str]:
     """The address of the running page."""
-    from qa_compare.serving import Settings, serve
+    from qa_compare.server.serving import Settings, serve
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(own_files))  # a module may have set another for a page of its own
@@ -190,7 +191,7 @@ def squad() -> list[Example]:
     """SQuAD's 10,570 validation questions, where they lie beside the checkout; nothing of them is in it."""
     if not (DATA / "squad" / "dev-v1.1.json").is_file():
         pytest.skip("SQuAD's validation file is not on this machine")
-    from qa_compare.readers import read_examples
+    from qa_compare.data.readers import read_examples
 
     return read_examples(DATA / "squad" / "dev-v1.1.json")
 
@@ -198,7 +199,7 @@ def squad() -> list[Example]:
 @pytest.fixture(scope="session")
 def squad_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQuAD file of two questions, as a visitor would upload it."""
-    from qa_compare.examples import to_squad
+    from qa_compare.data.examples import to_squad
     from tests import tiny
 
     path = tmp_path_factory.mktemp("uploads") / "rivers.json"

@@ -13,16 +13,25 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
-from qa_compare import answering, backbones, variants
-from qa_compare.engine import Engine
-from qa_compare.examples import Example
+from qa_compare.data.examples import Example
 from qa_compare.files import sha256, write_json
-from qa_compare.inspection import Inspector, Wanted
-from qa_compare.models import Loaded
-from qa_compare.predictions import Candidate, Prediction
-from qa_compare.records import Calibration, CalibrationError, Dataset, Estimate, Metrics, PredictionTable, Reliability
-from qa_compare.service import UPLOAD, Service
-from qa_compare.variants import HEAD_FILE, Variant
+from qa_compare.inference.decoding import Candidate, Prediction
+from qa_compare.inference.engine import Engine
+from qa_compare.models import backbones, variants
+from qa_compare.models.registry import Loaded
+from qa_compare.models.variants import HEAD_FILE, Variant
+from qa_compare.runs.records import (
+    Calibration,
+    CalibrationError,
+    Dataset,
+    Estimate,
+    Metrics,
+    PredictionTable,
+    Reliability,
+)
+from qa_compare.workbench import answers
+from qa_compare.workbench.answers import Inspector, Wanted
+from qa_compare.workbench.service import UPLOAD, Service
 from tests import tiny
 
 ERROR = CalibrationError(5.0, 4.0, None, (Reliability(10.0, 90.0, 50.0, 45.0, 3),))
@@ -122,7 +131,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
 def stop_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every step of many answers takes no time: each is twice as large as the one before it."""
-    monkeypatch.setattr(answering, "time", SimpleNamespace(perf_counter=lambda: 0.0))
+    monkeypatch.setattr(answers, "time", SimpleNamespace(perf_counter=lambda: 0.0))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from qa_compare.files import write_json
-from qa_compare.records import (
+from qa_compare.runs.records import (
     BertScore,
     Calibration,
     CalibrationError,
@@ -20,9 +20,9 @@ from qa_compare.records import (
     PredictionTable,
     Reliability,
 )
-from qa_compare.runs import write_metrics, write_predictions
+from qa_compare.runs.store import write_metrics, write_predictions
 from tests import measured
-from tests.test_runs import RUN
+from tests.runs.test_runs import RUN
 
 QUESTIONS = 200
 TEMPERATURE = 1.6

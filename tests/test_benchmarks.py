@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks import footprint, measure, users, visitors
-from qa_compare.engine import Engine
+from qa_compare.inference.engine import Engine
 from tests import tiny
 
 pytestmark = pytest.mark.slow

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 import app
-from qa_compare import backbones
 from qa_compare.__main__ import main
-from qa_compare.backbones import ADAPTERS
-from qa_compare.examples import to_squad
-from qa_compare.sources import sample
+from qa_compare.data.examples import to_squad
+from qa_compare.data.sources import sample
+from qa_compare.models import backbones
+from qa_compare.models.backbones import ADAPTERS
 from tests.places import ROOT
 from train import base, loop
 

@@ -1,8 +1,9 @@
-"""The house rules that can be held by a test: who imports whom, how long a module is, that the README names each."""
+"""The rules of the house that a test can hold: who imports whom, how large things are, and where they are found."""
 
 from __future__ import annotations
 
-import re
+import ast
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,12 +12,13 @@ import pytest
 from importlinter.cli import lint_imports
 
 from tests.conftest import pytest_ignore_collect
-from tests.places import ROOT
+from tests.places import README, ROOT
 
+PACKAGE = ROOT / "qa_compare"
 MODULES = [
     path for room in ("qa_compare", "train", "benchmarks", "docs") for path in sorted((ROOT / room).rglob("*.py"))
 ]
-MOST_LINES = 450
+MOST_LINES, MOST_OF_A_FUNCTION = 450, 50
 
 
 def test_imports_run_one_way(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,23 +26,41 @@ def test_imports_run_one_way(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert lint_imports(cache_dir=None, no_cache=True) == 0, capsys.readouterr().out
 
 
-def test_every_module_is_short() -> None:
+def test_the_package_has_few_files_at_its_top_and_no_folder_is_crowded() -> None:
+    top = list(PACKAGE.glob("*.py"))
+    packages = [path.parent for path in PACKAGE.glob("*/__init__.py")]
+    assert len(top) <= 4
+    assert 1 < len(packages) <= 9
+    for folder in {path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE}:
+        files = [path.name for path in folder.iterdir() if path.is_file()]
+        assert len(files) <= 14, (folder.name, files)
+
+
+def test_no_two_modules_have_one_name() -> None:
+    names = Counter(path.stem for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+    names.update(path.name for path in PACKAGE.rglob("*") if (path / "__init__.py").exists())
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_every_module_and_every_function_is_short() -> None:
     assert len(MODULES) > 60, "modules have moved to where this test does not look"
-    lengths = {str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in MODULES}
-    assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
+    long = {}
+    for path in MODULES:
+        text = path.read_text("utf-8")
+        if (lines := len(text.splitlines())) > MOST_LINES:
+            long[str(path.relative_to(ROOT))] = lines
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                if body and (lines := (node.end_lineno or 0) - body[0].lineno + 1) > MOST_OF_A_FUNCTION:
+                    long[f"{path.relative_to(ROOT)}: {node.name}"] = lines
+    assert long == {}
 
 
-def test_the_readme_names_every_module_that_there_is_and_no_other() -> None:
-    picture = (ROOT / "README.md").read_text("utf-8").partition("## How it is built")[2].split("```")[3]
-    named = {word.strip("(),;:") for word in picture.split() if word.strip("(),;:").endswith(".py")}
-    page = re.search(r"(\w+)/ is the page, a module a tab", picture)  # the one folder that is named as a whole
-    assert page
-    modules = {
-        path.name
-        for path in MODULES
-        if path.is_relative_to(ROOT / "qa_compare") and path.parent.name != page[1] and path.name != "__init__.py"
-    }
-    assert named == modules | {"app.py", "docs/screenshots.py"}
+def test_the_readme_names_every_package() -> None:
+    picture = README.read_text("utf-8").partition("## How it is built")[2]
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert {name for name in packages if f"    {name}/ " not in picture} == set()
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import torch
 
 from benchmarks import importance as benchmark
 from benchmarks.importance import correlations, masked
-from qa_compare.engine import Engine
-from qa_compare.examples import Example
-from qa_compare.explanation import explain
+from qa_compare.data.examples import Example
+from qa_compare.inference.engine import Engine
+from qa_compare.inference.explanation import explain
 from tests import tiny
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import BertConfig, BertForQuestionAnswering, BertTokenizer
 
-from qa_compare.examples import Answer, Example
+from qa_compare.data.examples import Answer, Example
 
 WORDS = "the river rises in north and flows to sea where who how what answer question based on context".split()
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

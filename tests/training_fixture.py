@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qa_compare.examples import to_squad
+from qa_compare.data.examples import to_squad
 from qa_compare.files import write_json
 from tests import tiny
 from train.loop import Method, main

@@ -15,9 +15,9 @@ import time
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from qa_compare.decoding import decode
-from qa_compare.features import Encoded
-from qa_compare.modeling import Repairs
+from qa_compare.inference.decoding import decode
+from qa_compare.models.features import Encoded
+from qa_compare.models.modeling import Repairs
 from train.command import one_line
 from train.experiment import Experiment, parse
 from train.held_out import Logits

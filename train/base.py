@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from qa_compare import backbones
-from qa_compare.variants import CONFIG_FILE
+from qa_compare.models import backbones
+from qa_compare.models.variants import CONFIG_FILE
 from train import lora
 from train.command import one_line
 from train.loop import Method, main

@@ -9,12 +9,12 @@ from peft import get_peft_model_state_dict
 from torch import nn
 from transformers import BertForQuestionAnswering
 
-from qa_compare import backbones, variants
 from qa_compare.errors import UserError
-from qa_compare.features import window_length
-from qa_compare.loading import apply, apply_adapter, load_base, published_name
-from qa_compare.modeling import OwnCopy, QAPeftModel, Repairs
-from qa_compare.variants import HEAD_FILE, Variant
+from qa_compare.models import backbones, variants
+from qa_compare.models.features import window_length
+from qa_compare.models.loading import apply, apply_adapter, load_base, published_name
+from qa_compare.models.modeling import OwnCopy, QAPeftModel, Repairs
+from qa_compare.models.variants import HEAD_FILE, Variant
 from train.options import Options
 
 if TYPE_CHECKING:

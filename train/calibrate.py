@@ -13,15 +13,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from qa_compare import backbones, measured_weights, variants
-from qa_compare.cards import write_card
+from qa_compare.data.examples import Example
+from qa_compare.data.readers import read_examples
 from qa_compare.errors import UserError
-from qa_compare.examples import Example
-from qa_compare.features import encode, window_length
 from qa_compare.files import read_json, write_json
-from qa_compare.loading import apply, load_base
-from qa_compare.readers import read_examples
-from qa_compare.runs import read_metrics
+from qa_compare.models import backbones, variants
+from qa_compare.models.features import encode, window_length
+from qa_compare.models.loading import apply, load_base
+from qa_compare.runs import store
+from qa_compare.runs.model_card import write_card
+from qa_compare.runs.store import read_metrics
 from train.command import one_line
 from train.data import draw, left_out, split_by_passage
 from train.held_out import MOST, calibration
@@ -85,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
         )
         print(f"temperature {fit['temperature']:.3f}, fitted on {fit['questions']} held-out questions")
         name, metrics = arguments.folder.resolve().name, read_metrics(arguments.folder)
-        if metrics and (stale := measured_weights.other_temperature(name, metrics, fit["temperature"])):
+        if metrics and (stale := store.other_temperature(name, metrics, fit["temperature"])):
             print(stale)
 
 

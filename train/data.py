@@ -20,14 +20,14 @@ import torch
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
-from qa_compare.decoding import MAX_ANSWER_TOKENS
+from qa_compare.data.examples import Answer, Example
+from qa_compare.data.readers import read_file
+from qa_compare.data.sources import squad_train
 from qa_compare.errors import UserError, quoted
-from qa_compare.examples import Answer, Example
-from qa_compare.features import MAX_QUESTION_TOKENS, Encoded, Window, encode, labels, pad
 from qa_compare.files import sha256
-from qa_compare.readers import read_file
-from qa_compare.scoring import Counts
-from qa_compare.sources import squad_train
+from qa_compare.inference.decoding import MAX_ANSWER_TOKENS
+from qa_compare.measure.scoring import Counts
+from qa_compare.models.features import MAX_QUESTION_TOKENS, Encoded, Window, encode, labels, pad
 from train import leaks
 from train.options import Options
 

@@ -19,17 +19,17 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from qa_compare import backbones, loading, variants
+from qa_compare.data.examples import Example, fingerprint
+from qa_compare.data.readers import read_examples
 from qa_compare.errors import UserError
-from qa_compare.examples import Example, fingerprint
-from qa_compare.features import Encoded, encode, window_length
 from qa_compare.files import read_json, write_json
-from qa_compare.loading import QAModel
-from qa_compare.modeling import QAPeftModel, Repairs
-from qa_compare.readers import read_examples
-from qa_compare.records import Estimate
-from qa_compare.runs import RUN
-from qa_compare.scoring import score, units
+from qa_compare.measure.scoring import score, units
+from qa_compare.models import backbones, loading, variants
+from qa_compare.models.features import Encoded, encode, window_length
+from qa_compare.models.loading import QAModel
+from qa_compare.models.modeling import QAPeftModel, Repairs
+from qa_compare.runs.records import Estimate
+from qa_compare.runs.store import RUN
 from train import lora, prompt_tuning
 from train import options as shared
 from train.checkpoints import differences

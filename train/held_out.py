@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from qa_compare.calibration import confidence_at, fit_temperature
-from qa_compare.decoding import Floats, decode, span_scores
-from qa_compare.features import Encoded, pad
-from qa_compare.scoring import exact_match, gold_texts
+from qa_compare.inference.decoding import Floats, decode, span_scores
+from qa_compare.measure.calibration import confidence_at, fit_temperature
+from qa_compare.measure.scoring import exact_match, gold_texts
+from qa_compare.models.features import Encoded, pad
 
 Logits = list[tuple[Floats, Floats]]  # start and end, for each window of a question
 MOST = 1_000  # questions to calibrate on: they hold some 20 MB of span scores

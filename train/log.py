@@ -14,8 +14,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from qa_compare.errors import UserError
 from qa_compare.files import write_text
-from qa_compare.records import Event
-from qa_compare.runs import read_log
+from qa_compare.runs.records import Event
+from qa_compare.runs.store import read_log
 
 
 class Log(TrainerCallback):

@@ -15,15 +15,15 @@ import torch
 from peft import PeftConfig
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 
-from qa_compare import backbones
 from qa_compare.errors import UserError
-from qa_compare.features import window_length
 from qa_compare.files import finish_replacing
-from qa_compare.loading import fingerprint
-from qa_compare.memory import keep_freed_memory
-from qa_compare.modeling import Repairs
-from qa_compare.precision import fastest_precision
-from qa_compare.runs import LOG, read_log
+from qa_compare.inference.memory import keep_freed_memory
+from qa_compare.models import backbones
+from qa_compare.models.features import window_length
+from qa_compare.models.loading import fingerprint
+from qa_compare.models.modeling import Repairs
+from qa_compare.models.registry import fastest_precision
+from qa_compare.runs.store import LOG, read_log
 from train import build, held_out, record
 from train import data as training_data
 from train import options as shared

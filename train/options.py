@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from qa_compare.backbones import ADAPTERS
+from qa_compare.models.backbones import ADAPTERS
 from train import leaks
 
 # the student report's values, in every command one flag away: --preset report

@@ -12,14 +12,15 @@ from typing import Any
 from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-from qa_compare import runs, variants
-from qa_compare.cards import CARD
 from qa_compare.errors import UserError
 from qa_compare.files import read_json, sha256
+from qa_compare.models import variants
+from qa_compare.runs import store
+from qa_compare.runs.model_card import CARD
 from train.command import one_line
 
 FILES = (
-    CARD, variants.VARIANT_FILE, runs.RUN, runs.LOG, runs.METRICS, runs.PREDICTIONS,
+    CARD, variants.VARIANT_FILE, store.RUN, store.LOG, store.METRICS, store.PREDICTIONS,
     variants.CONFIG_FILE, variants.ADAPTER_FILE, variants.HEAD_FILE,
 )  # fmt: skip
 _SIGN_IN = "sign in with `hf auth login`, or set HF_TOKEN to a token that may write"

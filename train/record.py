@@ -27,15 +27,16 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from qa_compare import backbones, loading, measured_weights, variants
-from qa_compare.backbones import Backbone, Weights
-from qa_compare.cards import write_card
+from qa_compare.data.examples import Example
 from qa_compare.errors import UserError
-from qa_compare.examples import Example
 from qa_compare.files import read_json, replace_folder, sha256, synced, write_json, write_text
-from qa_compare.modeling import QAPeftModel, Repairs
-from qa_compare.runs import LOG, METRICS, RUN, read_run
-from qa_compare.versions import versions
+from qa_compare.models import backbones, loading, variants
+from qa_compare.models.backbones import Backbone, Weights
+from qa_compare.models.modeling import QAPeftModel, Repairs
+from qa_compare.models.registry import versions
+from qa_compare.runs import store
+from qa_compare.runs.model_card import write_card
+from qa_compare.runs.store import LOG, METRICS, RUN, read_run
 from train.checkpoints import whole
 from train.command import one_line
 from train.data import Data, WindowDataset
@@ -332,7 +333,7 @@ def _config_naming(folder: Path, name: str, hashes: dict[str, str]) -> tuple[str
 def _carry_over(path: Path, before: variants.Variant, after: variants.Variant) -> None:
     """Let scores that were measured on the files before be those of the files after."""
     metrics = read_json(path) if path.exists() else {}
-    old, new = (measured_weights.weights(one.name, [one]) for one in (before, after))
+    old, new = (store.weights(one.name, [one]) for one in (before, after))
     recorded = metrics.get("weights") or {}
     if old != new and old.items() <= recorded.items():
         write_json(path, {**metrics, "weights": dict(sorted({**recorded, **new}.items()))})

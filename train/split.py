@@ -9,10 +9,10 @@ import argparse
 import random
 from pathlib import Path
 
+from qa_compare.data.examples import Example, to_squad
+from qa_compare.data.readers import read_examples
 from qa_compare.errors import UserError
-from qa_compare.examples import Example, to_squad
 from qa_compare.files import write_json
-from qa_compare.readers import read_examples
 from train.command import one_line
 
 

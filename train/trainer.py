@@ -14,8 +14,8 @@ from torch import nn
 from torch.utils.data import Sampler, SequentialSampler
 from transformers import EvalPrediction, Trainer
 
-from qa_compare.decoding import decode
-from qa_compare.scoring import exact_match, f1, gold_texts
+from qa_compare.inference.decoding import decode
+from qa_compare.measure.scoring import exact_match, f1, gold_texts
 from train.checkpoints import whole
 from train.data import WindowDataset
 

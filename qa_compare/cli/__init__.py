@@ -1,0 +1,1 @@
+"""`python -m qa_compare`: the commands, and `doctor`."""

@@ -1,0 +1,1 @@
+"""Windows -> logits -> spans -> a comparison, for one question or many."""

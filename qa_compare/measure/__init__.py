@@ -1,0 +1,1 @@
+"""Arrays in, numbers out: scores, intervals, calibration, BERTScore, slices and kinds of error."""

@@ -1,0 +1,1 @@
+"""What training and evaluation leave on disk, and what is read from it: tables, curves, cards."""

@@ -1,1 +1,0 @@
-"""The page: components and wiring. What they show is computed elsewhere."""
