@@ -167,13 +167,12 @@ def _texts() -> dict[str, Target]:
     return {"tokenising and decoding": tokens}
 
 
-def _endpoints(house: Path) -> dict[str, Target]:
-    import gradio as gr
+_FILTERS = ("outcome", "kind", "variant", "sure", "question_word", "article", "text", "order", "offset", "limit")
 
+
+def _service(house: Path) -> Any:
+    """A small random backbone with two variants."""
     from qa_compare.inference.engine import Engine
-    from qa_compare.page import endpoints, results_tab
-    from qa_compare.page.compare import opening
-    from qa_compare.workbench.answers import Inspector
     from qa_compare.workbench.service import Service
     from tests import measured
 
@@ -182,11 +181,20 @@ def _endpoints(house: Path) -> dict[str, Target]:
         measured.variant(house / "adapters", name, seed=seed)
     engine = Engine(str(house / "river-bert"), adapters=house / "adapters", precision="fp32")
     _ = engine.located
-    service = Service({engine.backbone: engine}, engine.backbone)
+    return Service({engine.backbone: engine}, engine.backbone)
+
+
+def _endpoints(house: Path) -> dict[str, Target]:
+    import gradio as gr
+
+    from qa_compare.page import endpoints, results_tab
+    from qa_compare.page.compare import opening
+    from qa_compare.workbench.answers import Inspector
+
+    service = _service(house)
     with gr.Blocks() as blocks:
         batch = endpoints.batch_endpoint(blocks, service)
     errors = endpoints.errors_endpoint(Inspector(service))
-    names = ("outcome", "kind", "variant", "sure", "question_word", "article", "text", "order", "offset", "limit")
 
     def asked(endpoint: Callable[..., Any], **given: Any) -> None:
         try:
@@ -210,7 +218,7 @@ def _endpoints(house: Path) -> dict[str, Target]:
 
     def all_errors(source: Source) -> None:
         asked(errors, source=source.pick(("sample", "sample", source.value())), **{
-            source.pick(names): source.value() for _ in range(source.number(4))
+            source.pick(_FILTERS): source.value() for _ in range(source.number(4))
         })  # fmt: skip
 
     def links(source: Source) -> None:

@@ -3,8 +3,8 @@
     python -m benchmarks.over_http
 
 Each question is another one and is answered by three variants; all users ask at the same moment, alone and beside
-batches. What several threads ask of the engine may join in one forward pass (`qa_compare/inference/scheduler.py`). Writes
-benchmarks/over_http.json.
+batches. What several threads ask of the engine may join in one forward pass (`qa_compare/inference/scheduler.py`).
+Writes benchmarks/over_http.json.
 """
 
 from __future__ import annotations

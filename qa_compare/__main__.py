@@ -1,8 +1,8 @@
 """The command line: python -m qa_compare ask | predict | convert | evaluate | speed | paired | results | …
 
-Exit status: 0, 1 for a check that fails, 2 for bad input (one line on standard error), 130 when interrupted. What a
-command does is in `cli.py` and `cli_measure.py`, imported with torch and the rest only once its arguments are known to
-be right: `--help` answers at once.
+Exit status: 0, 1 for a check that fails, 2 for bad input (one line on standard error), 130 when interrupted. What the
+commands do is in `cli/`, which is imported, with torch and the rest, only once the arguments are known to be right:
+`--help` answers at once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from qa_compare import __version__
 from qa_compare.errors import UserError
@@ -96,6 +96,24 @@ def parser() -> argparse.ArgumentParser:
     convert.add_argument("--output", type=Path, metavar="OUT.json", help="without it, the file is only checked")
     convert.add_argument("--keep-good", action="store_true", help="leave the rows out that cannot be used")
 
+    _add_measuring(commands, common)
+
+    export = commands.add_parser("export-base", help="write a backbone's base as an ordinary checkpoint")
+    export.add_argument("backbone", metavar="BACKBONE", help="for example minilm-l6-qa")
+    export.add_argument("--output", required=True, type=Path, metavar="DIR")
+    _add_source(export)
+
+    doctor = commands.add_parser(
+        "doctor", help="versions, weights, adapters, processor, a timed answer: for bug reports"
+    )
+    doctor.add_argument("--hub", action="store_true", help="also ask the hub whether it can be reached")
+    doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_adapters(doctor)
+    return top
+
+
+def _add_measuring(commands: Any, common: _Parser) -> None:
+    """The commands that measure, and those that read what was measured."""
     evaluate = commands.add_parser("evaluate", parents=[common], help="measure a variant on a file of questions")
     _add_file(evaluate)
     _add_results(evaluate)
@@ -114,19 +132,6 @@ def parser() -> argparse.ArgumentParser:
     results = commands.add_parser("results", help="write the README's tables of results from adapters/*/*/metrics.json")
     _add_adapters(results)
     results.add_argument("--check", action="store_true", help="write nothing; exit status 1 where they are stale")
-
-    export = commands.add_parser("export-base", help="write a backbone's base as an ordinary checkpoint")
-    export.add_argument("backbone", metavar="BACKBONE", help="for example minilm-l6-qa")
-    export.add_argument("--output", required=True, type=Path, metavar="DIR")
-    _add_source(export)
-
-    doctor = commands.add_parser(
-        "doctor", help="versions, weights, adapters, processor, a timed answer: for bug reports"
-    )
-    doctor.add_argument("--hub", action="store_true", help="also ask the hub whether it can be reached")
-    doctor.add_argument("--json", action="store_true", help="print one JSON object")
-    _add_adapters(doctor)
-    return top
 
 
 def _common() -> _Parser:

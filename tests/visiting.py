@@ -18,17 +18,17 @@ import gradio as gr
 WAIT = 120.0  # seconds
 # what a visitor does, and the function that does it: its module and its name there
 EVENTS = {
-    "ask": "compare.answer",
-    "choose a source": "compare_open.open_source",
-    "choose a question": "compare_open.open_question",
-    "bring a file": "compare_open.open_file",
-    "export the history": "compare_tools.exported",
-    "bring a batch": "batch_handlers.open_file",
-    "begin a batch": "batch._wire_run.<locals>.begin",
-    "run a batch": "batch._answering.<locals>.answering",
-    "cancel a batch": "batch._stop.<locals>.stop",
-    "free a batch's controls": "batch._settled.<locals>.settled",
-    "turn a batch": "batch_handlers.turn",
+    "ask": "compare_tab.answer",
+    "choose a source": "opening.open_source",
+    "choose a question": "opening.open_question",
+    "bring a file": "opening.open_file",
+    "export the history": "toolbox.exported",
+    "bring a batch": "your_data_tab.open_file",
+    "begin a batch": "your_data_tab._wire_run.<locals>.begin",
+    "run a batch": "your_data_tab._answering.<locals>.answering",
+    "cancel a batch": "your_data_tab._stop.<locals>.stop",
+    "free a batch's controls": "your_data_tab._settled.<locals>.settled",
+    "turn a batch": "your_data_tab.turn",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -99,20 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-examples", type=positive, help="training questions, drawn at random")
     add("--max-validation", type=positive, help="validation questions, drawn at random (default: 1000)")
     add("--answers", choices=("first", "sampled"), help="train on the first gold answer, or on a random one each time")
-    add("--epochs", type=above_zero, help="passes over the training questions, at most")
-    add("--max-steps", type=positive, help="optimiser steps, instead of --epochs")
-    add("--learning-rate", type=above_zero, help="of the adapter")
-    add("--head-learning-rate", type=above_zero, help="of the question-answering head (default: the adapter's)")
-    add("--batch-size", type=positive, help="windows in a forward pass of one process")
-    add("--accumulate", type=positive, help="forward passes of each process in an optimiser step")
-    add("--warmup", type=share, help="share of the steps in which the learning rate rises")
-    add("--weight-decay", type=share)
-    add("--schedule", choices=("linear", "cosine", "constant"), help="of the learning rate after the warm-up")
-    add("--patience", type=positive, help="evaluations without a lower loss before stopping early")
-    add("--evaluations-per-epoch", type=positive)
-    add("--precision", choices=("auto", "fp32", "bf16"), help="auto: bf16 where it is faster here")
-    add("--device", choices=("auto", "cpu", "cuda"))
-    add("--seed", type=seed)
+    _add_steps(add)
     add("--runs", type=Path, help="folder for checkpoints (default: runs)")
     add(
         "--resume",
@@ -128,6 +116,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--encoder-dropout", type=_rate, help='in the encoder, or "own": what its checkpoint says (default: 0, faster)')
     add("--recipe", help="the name that run.json gives these options: train.recipe passes its own")
     add("--preset", choices=("report",), help="the student report's values; options given beside it win")
+
+
+def _add_steps(add: Callable[..., Any]) -> None:
+    """The options that say how the steps are taken."""
+    add("--epochs", type=above_zero, help="passes over the training questions, at most")
+    add("--max-steps", type=positive, help="optimiser steps, instead of --epochs")
+    add("--learning-rate", type=above_zero, help="of the adapter")
+    add("--head-learning-rate", type=above_zero, help="of the question-answering head (default: the adapter's)")
+    add("--batch-size", type=positive, help="windows in a forward pass of one process")
+    add("--accumulate", type=positive, help="forward passes of each process in an optimiser step")
+    add("--warmup", type=share, help="share of the steps in which the learning rate rises")
+    add("--weight-decay", type=share)
+    add("--schedule", choices=("linear", "cosine", "constant"), help="of the learning rate after the warm-up")
+    add("--patience", type=positive, help="evaluations without a lower loss before stopping early")
+    add("--evaluations-per-epoch", type=positive)
+    add("--precision", choices=("auto", "fp32", "bf16"), help="auto: bf16 where it is faster here")
+    add("--device", choices=("auto", "cpu", "cuda"))
+    add("--seed", type=seed)
 
 
 def _rate(text: str) -> float | None:

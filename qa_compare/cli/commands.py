@@ -1,4 +1,4 @@
-"""What the commands do, and what they all share; `cli_measure.py` has those that measure.
+"""What the commands do, and what they share; those that measure are in `measuring.py`.
 
 Results go to standard output, progress to standard error.
 """

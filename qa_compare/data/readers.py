@@ -1,8 +1,8 @@
-"""SQuAD JSON, JSONL and CSV -> examples. Every problem is collected with its place; good rows are kept beside it.
+"""SQuAD JSON, JSONL and CSV -> examples, for files of one's own and for those that visitors upload.
 
-What is wrong with a gold answer costs no question: it is told beside them, as is which column was taken for what.
-
-A visitor's file: how large it may be, and what is refused before it costs memory. Nothing is ever unpacked.
+Every problem is collected with its place, and good rows are kept beside it. What is wrong with a gold answer costs no
+question: it is told beside them, as is which column was taken for what. An upload has limits that are checked before it
+costs memory, and nothing is ever unpacked.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Whether the Hugging Face hub may be asked at all.
+"""The questions that are there without a file: the built-in sample, and SQuAD from the hub.
 
-Something slow that is fetched once for all who ask, and that nobody waits for longer than some seconds.
-
-The questions that are there without a file: the built-in sample, and SQuAD from the hub, never waited for long.
+The hub is asked only where it may be, once for all who want its questions, and nobody waits for it longer than some
+seconds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""What the variants of one backbone answer to one question, and who agrees with whom.
-
-What changed between two comparisons: for each variant whether its answer flipped, and what became of its confidence.
+"""What the variants of one backbone answer to one question, who agrees, and what changes between two comparisons.
 
 An answer flips when it is another one after SQuAD's normalisation, so that "the Seine" and "Seine" are the same.
 """

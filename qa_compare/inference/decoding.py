@@ -1,10 +1,8 @@
-"""What a variant answers: frozen records that decoding makes and everything after it reads.
-
-Start and end logits -> ranked answer spans with confidence.
+"""Start and end logits -> ranked answer spans with confidence, and the frozen records of them.
 
 A span's first and last token are chosen together: in this order, at most 30 tokens, inside the passage, in one window.
-A span is what a reader would mark (`marking.py`), and several pairs of tokens can stand for the same characters. These
-are one span: within a window its score is the logarithm of the sum of the pairs' exponentials, and where several
+A span is what a reader would mark (`Encoded.edges`), and several pairs of tokens can stand for the same characters.
+These are one span: within a window its score is the logarithm of the sum of the pairs' exponentials, and where several
 windows hold it, it has the best of its scores. Its confidence is its share in a softmax over *all* spans, not over the
 n-best list. So the confidences of all spans sum to 1, and the most confident one is the answer.
 """

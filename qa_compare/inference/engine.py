@@ -1,6 +1,6 @@
-"""What was found for the last questions, kept so that the same again costs a look-up: the one place that keeps it.
+"""Examples x variants -> predictions: one tokenisation for all variants, precision, cancelling.
 
-Examples x variants -> predictions: one tokenisation for all variants, precision, cancelling.
+The answers to the last questions are kept, so that the same question again costs a look-up.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Gradient x input: what each token of a window counts for the answer that was found in it.
-
-How a variant came to its answer: where it may begin and end, what each window gave, and which words counted.
+"""How a variant came to its answer: where it may begin and end, what each window gave, and which words counted.
 
 A word is a run of the tokenizer's word pieces, or a single mark or ideograph, as BERT splits them before its pieces.
 Probabilities are sums over decoding's own distribution over spans, so that they and the confidence never disagree.
+What a word counts for the answer is its gradient x input.
 """
 
 from __future__ import annotations

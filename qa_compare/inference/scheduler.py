@@ -1,13 +1,9 @@
-"""Whether whoever asked still waits for the answer: work for one who has left ends between two forward passes.
-
-A request's thread knows by whom it was asked (`asked_by`), so that whatever uses the models on its behalf can be ended.
-
-A batch that memory does not suffice for is halved and tried again, down to one; then it is explained.
-
-Forward passes of many threads: one at a time, the oldest first, windows of several requests in one batch.
+"""Forward passes of many threads: one at a time, the oldest first, windows of several requests in one batch.
 
 Two passes at once would share the processor's cores and caches and both be slower. A batch of some thousand tokens is
-where a processor is fastest: fewer read the weights too often, more no longer fit into its caches.
+where a processor is fastest: fewer read the weights too often, more no longer fit into its caches. A batch that is too
+large for the memory is halved and tried again. A request's thread knows for whom it works (`asked_by`), and work for
+one who has left ends between two passes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""Where a reader would mark an answer: between two characters as readers see them, and never within a word.
-
-What a reader sees as one character (a grapheme) can be several in Python: a letter and its accents or vowel signs, a
-family of emoji, a line's end. Tokenizers cut graphemes and words into pieces; an answer goes to the edges of its own.
-
-Example -> overlapping windows of tokens, `[CLS] question [SEP] passage slice [SEP]`, with labels when training.
+"""Example -> overlapping windows of tokens, `[CLS] question [SEP] passage slice [SEP]`, with labels when training.
 
 A question and a passage are tokenised once each; windows are slices of the passage's tokens, so that every variant of
 a backbone reads the same ones and offsets stay exact. Equal to transformers' `truncation="only_second"` with `stride`.
@@ -11,6 +6,10 @@ a backbone reads the same ones and offsets stay exact. Equal to transformers' `t
 An encoder with a small table of positions has small windows, in which everything has its share: virtual tokens a
 quarter of the table, the question half of what is left beside special tokens, the overlap half of the passage's room.
 With the usual 512 positions none of these shares is ever reached.
+
+A reader would mark an answer between two characters as readers see them, and never within a word. What a reader sees as
+one character (a grapheme) can be several in Python: a letter and its accents or vowel signs, a family of emoji, a
+line's end. Tokenizers cut graphemes and words into pieces, so every token knows the edges of its own (`edges`).
 """
 
 from __future__ import annotations

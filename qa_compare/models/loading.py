@@ -1,9 +1,8 @@
-"""`adapter_config.json` -> PEFT's config, with nothing in it that names code, a place, or more memory than it should.
+"""A variant's folder -> its model on top of the base. Tensors that a variant leaves alone are shared with the base.
 
-PEFT imports a module that a config names (`megatron_core`, `auto_mapping`) and asks the hub for others, so that only
-what this project's own model runs is taken over.
-
-A variant's folder -> its model on top of the base. Tensors that a variant leaves alone are shared with the base.
+Of `adapter_config.json` only what this project's own model runs is taken over: PEFT imports a module that a config
+names (`megatron_core`, `auto_mapping`) and asks the hub for others. Nothing of it may name code or a place, or cost
+more memory than it should.
 """
 
 from __future__ import annotations

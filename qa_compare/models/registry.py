@@ -1,12 +1,9 @@
-"""Which versions of the packages are installed.
+"""The variants of one backbone and their models: weights are found and loaded at their first use, once.
 
-Which precision this processor multiplies fastest: measured, since an instruction for bfloat16 can be the slower one.
-
-One kind of server processor multiplies bfloat16 at twice the rate of fp32, another with the same instruction set more
-slowly than fp32. Answers and figures must not depend on which: everything is computed in fp32 unless somebody asks for
+Also what they run on: the versions of the packages, and the precision. One kind of server processor multiplies bfloat16
+at twice the rate of fp32, another with the same instruction set more slowly than fp32, so that the faster one is
+measured. Answers and figures must not depend on the processor: everything is computed in fp32 unless somebody asks for
 another precision, and then the answers say so.
-
-The variants of one backbone and their models. Weights are found and loaded at their first use, once.
 """
 
 from __future__ import annotations

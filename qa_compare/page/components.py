@@ -1,12 +1,7 @@
-"""What stands in a place while there is nothing there, or not yet everything. Every text is escaped here.
+"""What tabs are made of: places for HTML, headings, figures, tables, lists, waiting states, and files to download.
 
-Tables, lists and files to download -> HTML. Every text is escaped here.
-
-Files made for a visitor, in a folder that Gradio serves and that nobody can name without knowing the content.
-
-What runs in the browser beside a `gr.HTML`: given to it as `js_on_load`.
-
-What tabs are made of: places for HTML, headings, figures, and how events that are the page's own are declared.
+Every text is escaped here. A file made for a visitor lies in a folder that Gradio serves, under a name that nobody can
+guess without knowing the content. What runs in the browser beside a `gr.HTML` is given to it as `js_on_load`.
 """
 
 from __future__ import annotations

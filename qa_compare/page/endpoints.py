@@ -1,9 +1,4 @@
-"""The `/compare` endpoint: one question for programs.
-
-The `/predict_batch` endpoint: the batch for programs.
-
-The `/errors` endpoint: the error inspection for programs.
-"""
+"""The endpoints for programs: `/compare` asks one question, `/predict_batch` many, `/errors` inspects errors."""
 
 from __future__ import annotations
 

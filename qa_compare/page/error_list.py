@@ -1,17 +1,23 @@
-"""The analysis as HTML: counts of outcomes, a page of questions, one question in full. Users' text is escaped here."""
+"""The error inspection as HTML, and its controls: counts of outcomes, a page of questions, one question in full.
+
+Every text of a user is escaped here.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import gradio as gr
 import numpy as np
 
 from qa_compare.measure.error_kinds import KINDS, LONG, NO_ANSWER, NO_GOLD, OVERLAP, RIGHT, SAME_SENTENCE, SHORT, find
 from qa_compare.measure.scoring import Counts, gold_texts
-from qa_compare.page import theme
+from qa_compare.measure.slices import ANSWER_LENGTHS, PASSAGE_LENGTHS, QUESTION_WORDS
+from qa_compare.page import components, theme
 from qa_compare.page.compare import cards
-from qa_compare.page.components import nothing
+from qa_compare.page.components import html, nothing
 from qa_compare.workbench.table import Column, Outcome, Rows, Table
 
 PAGE = 10
@@ -161,3 +167,38 @@ def row_of(table: Table, identifier: str) -> int | None:
     """The row of the question of that id; None where there is none."""
     places = np.flatnonzero(np.array([example.id == identifier for example in table.examples]))
     return int(places[0]) if len(places) else None
+
+
+_SURE = [("Any", 0.0), *((f"At least {share:.0%} sure", share) for share in (0.5, 0.7, 0.8, 0.9, 0.95, 0.99))]
+
+
+def filter_controls() -> tuple[gr.HTML, list[Any], gr.Button]:
+    """The outcomes, the filters, of which the text is the last, and the button that clears them."""
+
+    def choice(label: str, names: tuple[str, ...] = (), first: str = "Any") -> gr.Dropdown:
+        return gr.Dropdown([(first, ""), *((name, name) for name in names)], value="", label=label, filterable=False)
+
+    with gr.Row(elem_id="errors-filters"):
+        outcomes = html(no_outcomes(), "errors-outcomes", components.PICK)
+        with gr.Column(elem_id="errors-controls"):
+            text = gr.Textbox(label="Text in question, passage or answers", placeholder="Any text", max_lines=1)
+            filters = [
+                choice("Kind of error", tuple(name.capitalize() for name in KINDS)),
+                choice("Of variant", first="Any of them"),
+                gr.Dropdown(_SURE, value=0.0, label="Sure and wrong", filterable=False),
+                choice("Question word", QUESTION_WORDS),
+                choice("Answer length (words)", ANSWER_LENGTHS),
+                choice("Passage length (words)", PASSAGE_LENGTHS),
+                choice("Article"),
+            ]
+            clear = gr.Button("Clear all filters", size="md", elem_id="errors-clear")
+    return outcomes, [*filters, text], clear
+
+
+def found_controls() -> tuple[gr.HTML, gr.Dropdown, dict[str, gr.Button]]:
+    """How many questions were found, their order, and the exports by kind."""
+    with gr.Row(elem_id="errors-found"):
+        count = html("", "errors-count", components.SPEAK)
+        order = gr.Dropdown([("As in the data", "")], value="", label="Sort", filterable=False)
+        exports = {kind: gr.Button(f"Export {kind.upper()}", scale=0, min_width=120) for kind in ("csv", "json")}
+    return count, order, exports

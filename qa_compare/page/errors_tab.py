@@ -1,8 +1,6 @@
-"""What the error inspection's controls do, as plain functions.
+"""The Errors tab: all questions of a source, which variant got which right, filters, and one question in full.
 
-Error inspection: all questions of a source, which variant got which right, filters, and one question in full.
-
-Components and wiring; the handlers are in `errors_handlers.py`.
+What the controls do stands first, as plain functions; components and wiring follow.
 """
 
 from __future__ import annotations
@@ -18,11 +16,8 @@ from gradio.events import Dependency
 
 from qa_compare.errors import UserError
 from qa_compare.inference.engine import Cancelled
-from qa_compare.measure.error_kinds import KINDS
-from qa_compare.measure.slices import ANSWER_LENGTHS, PASSAGE_LENGTHS, QUESTION_WORDS
 from qa_compare.page import components, error_list, stopping
 from qa_compare.page.compare import cards, compare_tab, opening
-from qa_compare.page.compare import opening as compare_open
 from qa_compare.page.components import CHECKED, PRIVATE, html, saved_text
 from qa_compare.page.stopping import ANSWERS, FEW, Tasks
 from qa_compare.workbench.answers import AT_ONCE, Inspector, View, Wanted
@@ -273,7 +268,6 @@ def _selected(inspector: Inspector, values: Sequence[Any]) -> tuple[Table, Rows]
 
 
 _QUICK: dict[str, Any] = {**CHECKED, "concurrency_id": "errors", "concurrency_limit": 4}
-_SURE = [("Any", 0.0), *((f"At least {share:.0%} sure", share) for share in (0.5, 0.7, 0.8, 0.9, 0.95, 0.99))]
 Components = list[Any]
 
 
@@ -288,8 +282,8 @@ def build(
     """Lay it out inside `tab` of the page; `opened` is where "Open in Compare" puts a question."""
     source, upload, add, variants, note = _sources(inspector)
     answering = _answers()
-    outcomes, filters, clear = _filters()
-    count, order, exports = _found()
+    outcomes, filters, clear = error_list.filter_controls()
+    count, order, exports = error_list.found_controls()
     file = components.hidden("errors-file")
     table = html(OPENING, "errors-table", components.PICK)
     detail = html(NO_QUESTION, "errors-detail", components.REVEAL)
@@ -374,7 +368,7 @@ def _wire_question(
     for one in (outcomes, table):
         parts.show(one.click(_picked, picked, picked, **PRIVATE))
     inputs = [opened.opened, *question]
-    there = put.click(partial(compare_open.open_elsewhere, parts.inspector.service), inputs, opened.shown, **PRIVATE)
+    there = put.click(partial(opening.open_elsewhere, parts.inspector.service), inputs, opened.shown, **PRIVATE)
     there.then(lambda: gr.Tabs(selected="compare"), None, tabs, **PRIVATE)
 
 
@@ -395,35 +389,6 @@ def _answers() -> Components:
         answer = gr.Button("Answer them now", scale=0, min_width=160, visible=False)
         cancel = gr.Button("Cancel", scale=0, min_width=96, visible=False)
     return [state, answer, cancel]
-
-
-def _filters() -> tuple[gr.HTML, Components, gr.Button]:
-    def choice(label: str, names: tuple[str, ...] = (), first: str = "Any") -> gr.Dropdown:
-        return gr.Dropdown([(first, ""), *((name, name) for name in names)], value="", label=label, filterable=False)
-
-    with gr.Row(elem_id="errors-filters"):
-        outcomes = html(error_list.no_outcomes(), "errors-outcomes", components.PICK)
-        with gr.Column(elem_id="errors-controls"):
-            text = gr.Textbox(label="Text in question, passage or answers", placeholder="Any text", max_lines=1)
-            filters = [
-                choice("Kind of error", tuple(name.capitalize() for name in KINDS)),
-                choice("Of variant", first="Any of them"),
-                gr.Dropdown(_SURE, value=0.0, label="Sure and wrong", filterable=False),
-                choice("Question word", QUESTION_WORDS),
-                choice("Answer length (words)", ANSWER_LENGTHS),
-                choice("Passage length (words)", PASSAGE_LENGTHS),
-                choice("Article"),
-            ]
-            clear = gr.Button("Clear all filters", size="md", elem_id="errors-clear")
-    return outcomes, [*filters, text], clear
-
-
-def _found() -> tuple[gr.HTML, gr.Dropdown, dict[str, gr.Button]]:
-    with gr.Row(elem_id="errors-found"):
-        count = html("", "errors-count", components.SPEAK)
-        order = gr.Dropdown([("As in the data", "")], value="", label="Sort", filterable=False)
-        exports = {kind: gr.Button(f"Export {kind.upper()}", scale=0, min_width=120) for kind in ("csv", "json")}
-    return count, order, exports
 
 
 def _picked(event: gr.EventData, outcome: str, page: int, row: str) -> tuple[str, int, str]:

@@ -1,6 +1,7 @@
-"""How a request ended, where its handler told the visitor in the page instead of raising: for its line in the log.
+"""Long work that a visitor began in the page, and how it ends early: by Cancel, by another choice, by a closed page.
 
-Long work that a visitor began in the page, and how it ends early: by Cancel, by other wishes, by a closed page.
+A handler that tells the visitor in the page how a request ended, instead of raising, says so here for its line in the
+log.
 """
 
 from __future__ import annotations

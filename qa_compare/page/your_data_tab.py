@@ -1,8 +1,6 @@
-"""What the batch's controls do, as plain functions.
+"""The Batch tab: a file of one's own questions, checked, answered by the chosen variants, scored, and taken home.
 
-Batch: a file of one's own questions, checked, answered by the chosen variants, scored, and taken home.
-
-Components and wiring; the handlers are in `batch_handlers.py`.
+What the controls do stands first, as plain functions; components and wiring follow.
 """
 
 from __future__ import annotations

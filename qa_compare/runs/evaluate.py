@@ -1,16 +1,10 @@
-"""One evaluation in several processes, on one machine or many: `accelerate launch -m qa_compare evaluate …`.
-
-Without a launcher there is one process, and `accelerate` is not asked.
-
-One pass of a variant over many questions, of which a killed process loses one chunk at most.
+"""One pass of a variant over many questions, of which a killed process loses one chunk at most, and its scores.
 
 Every chunk's answers are appended to a file as they come: offsets and scores, no text. A pass that is begun again
 reads what is there and answers the rest. Chunks are cut alike in every run, and windows share a batch within a chunk
-only, so that the result is the same however often a pass was cut, and in however many processes it ran.
-
-The answers of one pass, or saved ones -> `metrics.json` and `predictions.parquet`.
-
-They hold scores with intervals, calibration and slices.
+only, so that the result is the same however often a pass was cut, and in however many processes it ran
+(`accelerate launch -m qa_compare evaluate …`). The answers of a pass, or saved ones, become `metrics.json` and
+`predictions.parquet`: scores with intervals, calibration and slices.
 """
 
 from __future__ import annotations

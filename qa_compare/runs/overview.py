@@ -1,8 +1,7 @@
-"""What is on disk about a backbone's variants, gathered: scores, training runs, sizes, and pairs of variants.
+"""What is on disk about a backbone's variants, gathered, and the tables and CSV made of it.
 
-A damaged file costs its variant that part, and becomes a sentence.
-
-An `Overview` -> the tables of the metrics tab, and their CSV: scores, calibration, slices.
+Scores, training runs, sizes, calibration, slices and pairs of variants. A damaged file costs its variant that part, and
+becomes a sentence.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""JSON's objects -> frozen dataclasses and typed dictionaries, checked on the way; a fault is told with its place.
+"""The records that a training run, an evaluation and an experiment leave: frozen, and checked when they are read.
 
-The records that a training run and an evaluation leave, as `runs.py` reads and writes them: frozen, and checked.
-
-`sample_efficiency.json` and `ablation.json` of a backbone, which `train/` writes a result at a time.
+JSON's objects become dataclasses and typed dictionaries; a fault is told with its place.
 """
 
 from __future__ import annotations

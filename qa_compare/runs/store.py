@@ -1,9 +1,8 @@
 """What a training run and an evaluation leave in a variant's folder, read and written here and nowhere else.
 
 `metrics.json`, `run.json` and `log.jsonl` become frozen records, `predictions.parquet` columns; a damaged file is a
-UserError that names it. `run.json` and `log.jsonl` are written by `train/`.
-
-Which weights a `metrics.json` was measured on, at which temperature, and whether they are still those of today.
+UserError that names it. `run.json` and `log.jsonl` are written by `train/`. A `metrics.json` knows on which weights and
+at which temperature it was measured, and is stale where the folder's are others now.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
-"""What Gradio keeps of every visitor, made small and bounded: it has no settings for most of this.
+"""What is replaced of Gradio because it has no setting for it: what it keeps of every visitor, and what it prints.
 
 By itself it keeps, for each session and until ten thousand others came, a copy of the whole page's configuration (some
 358 KB here) with the last text of each box in it, which only its deep links need; and it makes a table of the last ten
-thousand events anew after each event, for a monitoring page that is off here.
-
-Tracebacks that say where something failed and with what kind of error, and nothing of what a visitor wrote.
-
-Gradio prints an error's own words too, and where a call has too few values, or the wrong ones, these hold all of them.
+thousand events anew after each event, for a monitoring page that is off here. Its tracebacks print an error's own
+words, which hold what a visitor wrote where a call has too few values, or the wrong ones: here they end with the kind
+of error.
 """
 
 from __future__ import annotations

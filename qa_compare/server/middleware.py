@@ -1,6 +1,6 @@
-"""What stands before Gradio: bodies have a limit, and a full queue says when to come again. ASGI, no state.
+"""What stands before Gradio, as ASGI without state: closed addresses, limits, and a sentence for every failure.
 
-Which of Gradio's addresses are closed, and that every failure is told in a sentence. ASGI, no state.
+A full queue says when to come again.
 """
 
 from __future__ import annotations

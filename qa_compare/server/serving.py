@@ -1,6 +1,6 @@
-"""`/healthz`: which versions run, which variants there are, and what is wrong with them.
+"""The page on a port, with what stands around Gradio's own server: password, rate, log, limits, and `/healthz`.
 
-The page on a port, with what stands around Gradio's own server: password, rate, log, limits, and `/healthz`.
+`/healthz` says which versions run, which variants there are, and what is wrong with them.
 """
 
 from __future__ import annotations

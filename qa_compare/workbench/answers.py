@@ -1,6 +1,6 @@
-"""Answers to many questions, a step at a time: how far it is, and when it will be done.
+"""What the error inspection asks: the table for a source of questions, and the answers that are missing from it.
 
-What the error inspection asks: the table for a source of questions, and the answers that are missing from it.
+Answers to many questions are found a step at a time, so that progress, the time left and cancelling are always known.
 """
 
 from __future__ import annotations

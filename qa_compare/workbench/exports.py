@@ -1,6 +1,6 @@
-"""Rows of the analysis for programs: as objects, as JSON, and as CSV.
+"""What a person takes home: rows of the analysis and a batch's answers, as objects, JSON, CSV or parquet.
 
-A batch's answers as files and objects: SQuAD's `{id: answer}`, CSV, parquet; and the template of a file to bring.
+Also the template of a file to bring.
 """
 
 from __future__ import annotations

@@ -1,15 +1,14 @@
-"""A sentence that looks like the answer to a question and is about something else, in AddSent's manner.
-
-Jia and Liang (2017) change the question's names and numbers, make up an answer of the same kind, and turn both into a
-statement. People then correct its grammar. Here nobody does, so only turns are used that need no knowledge of a
-sentence's parts: "Who wrote Hamlet?" keeps its order ("Tom Brack wrote Ludlow."), and a question that puts its verb
-first keeps that after "only" ("Only in 1934 did the Ludlow rise.").
-
-Small changes to a passage and a question that should leave the answer as it is: text -> text, the same every time.
+"""Small changes to a passage and a question that should leave the answer as it is: text -> text, the same every time.
 
 Four are in the manner of CheckList (Ribeiro et al. 2020, "Beyond Accuracy"), one in that of AddSent (Jia and Liang
 2017, "Adversarial Examples for Evaluating Reading Comprehension Systems"). None knows a language model or a parser: a
 probe that does not fit a text says why.
+
+AddSent adds a sentence that looks like the answer and is about something else. Jia and Liang change the question's
+names and numbers, make up an answer of the same kind, and turn both into a statement, whose grammar people then
+correct. Here nobody does, so only turns are used that need no knowledge of a sentence's parts: "Who wrote Hamlet?"
+keeps its order ("Tom Brack wrote Ludlow."), and a question that puts its verb first keeps that after "only" ("Only in
+1934 did the Ludlow rise.").
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""A state of the Compare tab as query parameters, and back: a link needs nothing that a server would have to remember.
+"""The session of one visitor: what was asked, what the cards show now, and what they are compared with. In memory.
 
-A question of a source is named by its id; a text of one's own stands in the link itself, as long as it is short.
-
-The session of one visitor: what was asked, what the cards show now, and what they are compared with. In memory.
-
-What a visitor asks -> the session after it; and the way to and from a link. Knows nothing of the page.
+What a visitor asks gives the session after it. A state can be written as query parameters and read back, so that a link
+needs nothing that a server would have to remember: a question of a source is named by its id, and a text of one's own
+stands in the link itself, as long as it is short.
 """
 
 from __future__ import annotations

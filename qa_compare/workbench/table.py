@@ -1,8 +1,7 @@
 """All questions of a data set x variants: who got which right, what kind of error, filters that combine, and orders.
 
-A filter looks at columns that are computed once, when the table is made; only free text is searched each time.
-
-Answers -> a column of the analysis: saved ones, the engine's, or another system's `{id: text}`.
+A filter looks at columns that are computed once, when the table is made; only free text is searched each time. A column
+is made of saved answers, of the engine's, or of another system's `{id: text}`.
 """
 
 from __future__ import annotations

@@ -148,10 +148,10 @@ def test_every_csv_of_the_page_is_among_them() -> None:
         for path in (ROOT / "qa_compare").rglob("*.py")
         for name in re.findall(r"^def (\w*csv\w*)\(", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    private = {"batch_export._csv", "metrics_table._csv_row", "readers._read_csv", "tables.csv_text"}
+    private = {"overview._csv_row", "readers._read_csv", "tables.csv_text"}
     assert makers - private == {
-        "rows_export.as_csv", "batch_export.csv_file", "batch_export.problems_csv", "history.as_csv",
-        "metrics_table.scores_csv", "metrics_table.slices_csv",
+        "exports.rows_as_csv", "exports.csv_file", "exports.problems_csv", "session.as_csv",
+        "overview.scores_csv", "overview.slices_csv",
     }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
-"""The comparison: one passage, one question, every variant's answer. Components and wiring only.
+"""The Compare tab: one passage, one question, every variant's answer. Components and wiring only.
 
-What opens a question is in `compare_open.py`, what is seldom used in `compare_tools.py`.
+What opens a question is in `opening.py`, what is seldom used in `toolbox.py`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import gradio as gr
 
 from qa_compare.errors import UserError
 from qa_compare.page import components, stopping
-from qa_compare.page.compare import cards, explained, toolbox, what_if
-from qa_compare.page.compare import opening as compare_open
+from qa_compare.page.compare import cards, explained, opening, toolbox, what_if
 from qa_compare.page.components import CHECKED, PRIVATE, html
 from qa_compare.workbench.answers import Inspector
 from qa_compare.workbench.chance import ANY, PURPOSES
@@ -34,28 +33,10 @@ class Opened:
 def build(page: gr.Blocks, inspector: Inspector, backbone: gr.Dropdown, busy: dict[str, Any]) -> Opened:
     """Lay it out inside `page`; `busy` holds the options of events that use the models."""
     service = inspector.service
-    opening = service.questions(SAMPLE)
-    first = opening.examples[0]
-    with gr.Column(elem_id="ask"):
-        with gr.Row(elem_id="choose"):
-            source = gr.Dropdown(service.sources, value=SAMPLE, label="Questions from", scale=3, filterable=False)
-            upload = gr.UploadButton("Open a file…", scale=0, min_width=120)
-            article = gr.Dropdown(**compare_open.articles(opening, first), label="Article", num_choices_shown=None)
-            number = gr.Dropdown(**compare_open.questions_of(opening, first), label="Question", num_choices_shown=None)
-            purposes = [("Any question", ANY), *((one.label, key) for key, one in PURPOSES.items())]
-            purpose = gr.Dropdown(purposes, value=ANY, label="At random", filterable=False)
-            chance = gr.Button("Random", scale=0, min_width=96)
-        status = html(cards.notice(compare_open.describe(opening)), "status", components.TYPED)
-        with gr.Row(elem_id="texts"):
-            passage = gr.Textbox(
-                first.passage, label="Passage", lines=6, max_lines=6, scale=3, autoscroll=False, elem_id="passage"
-            )
-            with gr.Column(scale=2, min_width=280):
-                question = gr.Textbox(first.question, label="Your question", max_lines=2, elem_id="question")
-                run = gr.Button("Compare answers", variant="primary", elem_id="run")
-        tools = toolbox.build(service)
+    first = service.questions(SAMPLE).examples[0]
+    source, upload, article, number, purpose, chance, status, passage, question, run, tools = _controls(service)
     uploaded, session = gr.State(""), gr.State(Session())
-    opened = gr.State(compare_open.Opened(service.backbone, SAMPLE, "", first.id))
+    opened = gr.State(opening.Opened(service.backbone, SAMPLE, "", first.id))
     verdict = html(cards.pending(), "verdict", components.SPEAK)
     view = gr.Radio(explained.VIEWS, value=explained.ANSWER, label="Show in the passages", elem_id="view")
     empty = explained.waiting(toolbox.labels(service, service.backbone))
@@ -75,15 +56,15 @@ def build(page: gr.Blocks, inspector: Inspector, backbone: gr.Dropdown, busy: di
     openings: list[dict[str, Any]] = [
         event(partial(chosen, service), [opened, source, uploaded, *needed], shown, **CHECKED)
         for event, chosen, needed in (
-            (source.input, compare_open.open_source, []),
-            (article.input, compare_open.open_article, [article]),
-            (number.input, compare_open.open_question, [number]),
+            (source.input, opening.open_source, []),
+            (article.input, opening.open_article, [article]),
+            (number.input, opening.open_question, [number]),
         )
     ]
     wanted = [opened, purpose, backbone, tools.variants, source, uploaded, number]
     openings += [
-        chance.click(partial(compare_open.open_any, inspector), wanted, shown, **CHECKED, **busy),
-        upload.upload(partial(compare_open.open_file, service), [opened, upload], shown, **PRIVATE),
+        chance.click(partial(opening.open_any, inspector), wanted, shown, **CHECKED, **busy),
+        upload.upload(partial(opening.open_file, service), [opened, upload], shown, **PRIVATE),
         page.load(_address(service), opened, state, **PRIVATE, **toolbox.LOADING),
     ]
     for ready in (run.click, question.submit, opened.change):
@@ -96,17 +77,43 @@ def build(page: gr.Blocks, inspector: Inspector, backbone: gr.Dropdown, busy: di
     return Opened(shown, opened)
 
 
+def _controls(service: Service) -> list[Any]:
+    """Source, upload, article, question list, purpose, Random, status, passage, question, Compare answers, and the
+    tools below."""
+    sample = service.questions(SAMPLE)
+    first = sample.examples[0]
+    with gr.Column(elem_id="ask"):
+        with gr.Row(elem_id="choose"):
+            source = gr.Dropdown(service.sources, value=SAMPLE, label="Questions from", scale=3, filterable=False)
+            upload = gr.UploadButton("Open a file…", scale=0, min_width=120)
+            article = gr.Dropdown(**opening.articles(sample, first), label="Article", num_choices_shown=None)
+            number = gr.Dropdown(**opening.questions_of(sample, first), label="Question", num_choices_shown=None)
+            purposes = [("Any question", ANY), *((one.label, key) for key, one in PURPOSES.items())]
+            purpose = gr.Dropdown(purposes, value=ANY, label="At random", filterable=False)
+            chance = gr.Button("Random", scale=0, min_width=96)
+        status = html(cards.notice(opening.describe(sample)), "status", components.TYPED)
+        with gr.Row(elem_id="texts"):
+            passage = gr.Textbox(
+                first.passage, label="Passage", lines=6, max_lines=6, scale=3, autoscroll=False, elem_id="passage"
+            )
+            with gr.Column(scale=2, min_width=280):
+                question = gr.Textbox(first.question, label="Your question", max_lines=2, elem_id="question")
+                run = gr.Button("Compare answers", variant="primary", elem_id="run")
+        tools = toolbox.build(service)
+    return [source, upload, article, number, purpose, chance, status, passage, question, run, tools]
+
+
 def _address(service: Service) -> Callable[..., Iterator[list[Any]]]:
-    built = compare_open.variants(service, service.backbone)
+    built = opening.variants(service, service.backbone)
 
     # Gradio looks for a parameter of that type
-    def open_address(opened: compare_open.Opened, request: gr.Request) -> Iterator[list[Any]]:
+    def open_address(opened: opening.Opened, request: gr.Request) -> Iterator[list[Any]]:
         service.look_again()
-        backbone, variants, *others = compare_open.open_address(service, opened, dict(request.query_params))
-        now = compare_open.variants(service, service.backbone)
+        backbone, variants, *others = opening.open_address(service, opened, dict(request.query_params))
+        now = opening.variants(service, service.backbone)
         if variants == gr.skip() and now != built:  # folders have come or gone since the page was built
             variants = gr.update(**now)
-        yield from compare_open.once_loaded(service, [backbone, variants, *others])
+        yield from opening.once_loaded(service, [backbone, variants, *others])
 
     return open_address
 

@@ -1,8 +1,7 @@
-"""The button that copies a link to what the cards show, and what a link opens.
+"""What is seldom used on the Compare tab, in a slim row: what if, variants, history, link. Components and wiring.
 
-The session's history: its table, and what reopening, removing and exporting a run does.
-
-What is seldom used on the Compare tab, in a slim row: what if, variants, history, link. Components and wiring.
+The history is the session's: its table, and what reopening, removing and exporting a run does. A link holds what the
+cards show in its query, so that the server has nothing to remember.
 """
 
 from __future__ import annotations
