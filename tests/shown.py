@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from qa_compare.files import write_json
+from qa_compare.files import read_json, write_json
 from qa_compare.runs.records import (
     BertScore,
     Calibration,
@@ -102,11 +102,12 @@ def write_run(folder: Path, **changes: Any) -> None:
 
 
 def write_variant(folder: Path, label: str) -> None:
-    """A `variant.json` without weights."""
+    """A `variant.json` without weights; one that is there gets the temperature that its scores were measured at."""
     described = {"label": label, "method": folder.name, "backbone": folder.parent.name, "weights": "not shipped"}
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "variant.json").exists():
-        write_json(folder / "variant.json", {**described, "temperature": TEMPERATURE, "sha256": {}})
+    there = folder / "variant.json"
+    found = read_json(there) if there.exists() else {**described, "sha256": {}}
+    write_json(there, {**found, "temperature": TEMPERATURE})
 
 
 def write_all(adapters: Path, backbone: str = "river-bert") -> Path:

@@ -302,7 +302,7 @@ def record_base(folder: Path, *, backbone: str | None = None, weights: Path | No
         raise UserError(variant.problem)
     located = backbones.locate(source, weights=weights)
     if folder.name == "base":
-        base = backbones.load_model(source, located)
+        base = backbones.load_model(source, located, needs_head=False)
     else:
         base = loading.load_base(source, located, folder.resolve().parent.parent)
     found = loading.fingerprint(base)

@@ -327,7 +327,7 @@ def test_an_interrupt_ends_with_one_line_status_130_and_no_file(tmp_path: Path, 
             shown += process.stderr.read(1) or pytest.fail(f"ended without a bar: {shown}")
         process.send_signal(signal.SIGINT)
         _out, err = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert err.splitlines()[-1] == "qa_compare: interrupted"
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == [questions]

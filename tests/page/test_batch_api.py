@@ -60,7 +60,10 @@ def test_the_endpoint_says_what_a_gold_answer_lost_and_which_question_was_cut(
         "questions[1]: a gold answer is missing or not a text: it was not taken",
     ]
     assert [one["question_cut"] for one in found["predictions"]] == [False, True]
-    assert found["notes"] == ["1 question is longer than 64 tokens: only its beginning was read"]
+    assert found["notes"] == [
+        "1 of 2 questions has no gold answer and is left out of the scores.",
+        "1 question is longer than 64 tokens: only its beginning was read",
+    ]
     assert (found["questions"], found["gold"]) == (2, 1)
 
 

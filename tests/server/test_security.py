@@ -22,7 +22,7 @@ from qa_compare.data.readers import Problem
 from qa_compare.data.sources import sample
 from qa_compare.files import write_json
 from qa_compare.inference.comparison import Comparison, VariantAnswer
-from qa_compare.inference.decoding import Candidate, Prediction
+from qa_compare.inference.decoding import Candidate, Overlong, Prediction
 from qa_compare.inference.engine import Engine
 from qa_compare.runs import overview as metrics_table
 from qa_compare.runs.overview import Measured, Overview
@@ -124,7 +124,9 @@ def exports(text: str) -> dict[str, str]:
     overview = Overview(text, Path(text), (Measured(text, text, Path(text), scores, None, None),), None, None, ())
     return {
         "the error inspection": rows_as_csv(Table((example,), (column,)), [0]),
-        "the batch": batch_export.csv_file(Result(Table((example,), (named,)), 1, ())).decode("utf-8-sig"),
+        "the batch": batch_export.csv_file(Result(Table((example,), (named,)), 1, (), Overlong(frozenset()))).decode(
+            "utf-8-sig"
+        ),
         "what a batch cannot use": batch_export.problems_csv([Problem(text, text)]),
         "the history": session.as_csv([run]),
         "the scores": metrics_table.scores_csv(overview),

@@ -428,7 +428,7 @@ def test_a_loss_that_is_not_a_number_stops_with_a_sentence(train, capsys, monkey
 
 def test_a_broken_row_is_refused_before_training_with_file_row_and_reason(train, tmp_path, capsys):
     broken = to_squad(tiny.examples(2))
-    broken["data"][0]["paragraphs"][0]["qas"][0]["answers"][0]["answer_start"] = 1
+    broken["data"][0]["paragraphs"][0]["qas"][0]["question"] = ""
     write_json(tmp_path / "broken.json", broken)
     line = refused(capsys, train, lora.METHOD, "--train-file", str(tmp_path / "broken.json"))
     assert "broken.json" in line
