@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,6 +56,15 @@ def test_every_module_and_every_function_is_short() -> None:
                 if body and (lines := (node.end_lineno or 0) - body[0].lineno + 1) > MOST_OF_A_FUNCTION:
                     long[f"{path.relative_to(ROOT)}: {node.name}"] = lines
     assert long == {}
+
+
+def test_one_file_alone_touches_gradios_private_modules() -> None:
+    private = re.compile(
+        r"gradio\.(utils|context|state_holder|queueing|routes|route_utils|processing_utils|blocks)\b"
+        r"|from gradio import .*\b(queueing|routes|utils)\b|gradio_client\.utils|\._queue\b|event\._data"
+    )
+    found = [path.name for path in PACKAGE.rglob("*.py") if private.search(path.read_text("utf-8"))]
+    assert found == ["gradio_internals.py"]
 
 
 def test_the_readme_names_every_package() -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import os
 import re
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from qa_compare.errors import UserError
 from qa_compare.files import atomic
@@ -104,13 +105,18 @@ def heading(title: str, note: str = "") -> str:
     return f"<h2>{cards.text(title)}</h2>" + (f"<p>{cards.text(note)}</p>" if note else "")
 
 
+def upload_folder() -> Path:
+    """Where uploads and exports lie: what GRADIO_TEMP_DIR names, else Gradio's own folder in the system's."""
+    return Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir(), "gradio"))
+
+
 def saved(data: bytes, name: str) -> str:
     """The path of a file of that name and content; it lies in a folder named after its content.
 
     Raises:
         UserError: it cannot be written.
     """
-    path = Path(get_upload_folder()) / hashlib.sha256(data).hexdigest() / name
+    path = upload_folder() / hashlib.sha256(data).hexdigest() / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(path) as beside:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from qa_compare.data.readers import check_rows, refuse_problems
 from qa_compare.errors import UserError, quoted
+from qa_compare.page.components import upload_folder
 from qa_compare.page.stopping import Tasks
 from qa_compare.workbench.answers import AT_ONCE, Inspector, Wanted
 from qa_compare.workbench.batch import Answers, Checked, Result, check, variants
@@ -152,7 +152,7 @@ def _at_most(limit: int, number: int, what: str) -> None:
 def _uploaded(file: Any) -> Path:
     """The path of an upload. What a caller says of a file may name any other on this machine, which is not read."""
     path = file.get("path") if isinstance(file, dict) else None
-    if not isinstance(path, str) or not _within(path, get_upload_folder()):
+    if not isinstance(path, str) or not _within(path, str(upload_folder())):
         raise UserError('file is not an uploaded one: gradio_client sends it with handle_file("questions.csv")')
     return Path(path)
 

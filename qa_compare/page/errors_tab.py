@@ -392,7 +392,7 @@ def _answers() -> Components:
 
 
 def _picked(event: gr.EventData, outcome: str, page: int, row: str) -> tuple[str, int, str]:
-    return picked(str(event._data["pick"]), outcome, page, row)
+    return picked(str(event.pick), outcome, page, row)
 
 
 def _answering(inspector: Inspector, tasks: Tasks, at_once: bool) -> Callable[..., Iterator[tuple[Any, ...]]]:

@@ -264,7 +264,7 @@ def _wire_results(parts: _Parts, file: gr.DownloadButton) -> None:
     scores, answers, question = parts.shown
 
     def save(event: gr.EventData, ran: Ran) -> str:
-        return saved_export(parts.batches, str(event._data["pick"]), ran)
+        return saved_export(parts.batches, str(event.pick), ran)
 
     made = scores.click(save, parts.ran, file, **_QUICK)
     made.success(None, js=components.fetch("batch-file-saved"), **PRIVATE)
@@ -273,7 +273,7 @@ def _wire_results(parts: _Parts, file: gr.DownloadButton) -> None:
 
 
 def _picked(event: gr.EventData, page: int, row: str) -> tuple[int, str]:
-    return picked(str(event._data["pick"]), page, row)
+    return picked(str(event.pick), page, row)
 
 
 def _nothing() -> tuple[str, Ran]:

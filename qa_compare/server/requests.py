@@ -19,12 +19,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import gradio as gr
-from gradio.context import LocalContext
 
 from qa_compare.errors import UserError
 from qa_compare.inference import scheduler
 from qa_compare.inference.engine import Cancelled
 from qa_compare.page import stopping
+from qa_compare.server.gradio_internals import gone, session
 
 LOG = logging.getLogger("qa_compare.requests")
 QUICK = {"errors", "batch"}  # the concurrency groups of what only looks at answers there are
@@ -84,7 +84,7 @@ def _watched(fn: Callable[..., Any], called: str, rate: Rate | None, texts: bool
     def once(*args: Any, **options: Any) -> Any:
         with _stopping(), _logged(called, [*args, *options.values()], texts) as told:
             _limit(rate)
-            with stopping.listening(told), scheduler.asked_by(_left()):
+            with stopping.listening(told), scheduler.asked_by(gone()):
                 return fn(*args, **options)
 
     def many(*args: Any, **options: Any) -> Iterator[Any]:
@@ -95,7 +95,7 @@ def _watched(fn: Callable[..., Any], called: str, rate: Rate | None, texts: bool
         ):
             _limit(rate)
             while True:
-                with stopping.listening(told), scheduler.asked_by(_left()):  # each step may run in another thread
+                with stopping.listening(told), scheduler.asked_by(gone()):  # each step may run in another thread
                     try:
                         step = next(steps)
                     except StopIteration:
@@ -105,7 +105,7 @@ def _watched(fn: Callable[..., Any], called: str, rate: Rate | None, texts: bool
     async def later(*args: Any, **options: Any) -> Any:  # `once` would give Gradio what nobody has waited for
         with _stopping(), _logged(called, [*args, *options.values()], texts) as told:
             _limit(rate)
-            with stopping.listening(told), scheduler.asked_by(_left()):
+            with stopping.listening(told), scheduler.asked_by(gone()):
                 return await fn(*args, **options)
 
     wrapper = many if inspect.isgeneratorfunction(fn) else later if inspect.iscoroutinefunction(fn) else once
@@ -113,15 +113,6 @@ def _watched(fn: Callable[..., Any], called: str, rate: Rate | None, texts: bool
     # Gradio looks at a parameter's annotation to see whether it wants the request; a partial has none
     made.__annotations__ = getattr(fn, "__annotations__", {})
     return made
-
-
-def _left() -> Callable[[], bool]:
-    """Whether nobody waits for the event of this thread any more: Gradio marks it when its connection is cut, and
-    forgets it when it is cancelled. The answer may be asked for in another thread."""
-    page, number = LocalContext.blocks.get(None), LocalContext.event_id.get(None) or ""
-    known = page._queue.event_ids_to_events if page else {}
-    event = known.get(number)
-    return lambda: event is not None and (not event.alive or known.get(number) is not event)
 
 
 @contextmanager
@@ -134,10 +125,10 @@ def _stopping() -> Iterator[None]:
 
 
 def _limit(rate: Rate | None) -> None:
-    request = LocalContext.request.get(None)
-    if rate is None or request is None:
+    name_of_session = session()
+    if rate is None or name_of_session is None:
         return
-    seconds = rate.wait(request.session_hash or "")
+    seconds = rate.wait(name_of_session)
     if seconds:
         message = f"At most {rate.most} questions a minute are answered: try again in {math.ceil(seconds)} s."
         raise gr.Error(message, print_exception=False)

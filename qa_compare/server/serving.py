@@ -11,25 +11,23 @@ import os
 import platform
 import secrets
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from fastapi import Request
 from fastapi.responses import JSONResponse
-from gradio.utils import get_upload_folder
-from gradio_client.utils import is_http_url_like
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from qa_compare.data.readers import MAX_UPLOAD
 from qa_compare.errors import UserError
 from qa_compare.models.registry import versions
+from qa_compare.page.components import upload_folder
 from qa_compare.page.shell import build_page, launch_options
-from qa_compare.server import requests
-from qa_compare.server.gradio_internals import keep_little, without_texts
+from qa_compare.server import gradio_internals, requests
+from qa_compare.server.gradio_internals import busy, check_version, keep_little, only_uploads, without_texts
 from qa_compare.server.middleware import Gate, Limits
 from qa_compare.server.requests import Rate, watch
 from qa_compare.server.temporary import writable
@@ -57,7 +55,7 @@ def health(service: Service) -> dict[str, Any]:
 
 def problems() -> list[str]:
     """What of the page is off because of the machine, a sentence each."""
-    reason = writable(Path(get_upload_folder()))
+    reason = writable(upload_folder())
     return [f"uploads and exports are off: the folder for them cannot be written ({reason})"] if reason else []
 
 
@@ -113,9 +111,10 @@ def serve(
     """Build the page and serve it; with `wait`, until it is stopped.
 
     Raises:
-        UserError: a setting that cannot be meant, or a missing built-in sample.
+        UserError: a setting that cannot be meant, a missing built-in sample, or another Gradio than was tested.
         OSError: the port is taken.
     """
+    check_version()
     chosen = settings() if chosen is None else chosen
     _log_to_stderr()
     for problem in problems():
@@ -130,6 +129,7 @@ def serve(
         server_port=port,
         auth=chosen.auth,
         max_file_size=MAX_UPLOAD,
+        state_session_capacity=gradio_internals.MOST_SESSIONS,
         app_kwargs={
             "routes": [Route(HEALTH, _healthz(service, chosen.auth))],
             "lifespan": keep_little(page),
@@ -144,30 +144,6 @@ def serve(
     if wait:
         page.block_thread()
     return page
-
-
-def only_uploads(page: gr.Blocks) -> None:
-    """Let nobody have this server ask another host: Gradio would fetch a "file" whose path is an address."""
-    part: Any
-    for part in page.blocks.values():
-        part.async_move_resource_to_block_cache = _from_disk(part.async_move_resource_to_block_cache)
-
-
-def _from_disk(move: Callable[[Any], Awaitable[str | None]]) -> Callable[[Any], Awaitable[str | None]]:
-    async def moved(path: Any) -> str | None:
-        if is_http_url_like(path):
-            raise gr.Error("A file is uploaded here, and not fetched from an address.", print_exception=False)
-        return await move(path)
-
-    return moved
-
-
-def busy(page: gr.Blocks) -> tuple[int, float]:
-    """How many requests wait, and about how many seconds their answers will take."""
-    queue = page._queue
-    times = list(queue.process_time_per_fn.values())
-    seconds = sum(one.process_time for one in times) / max(1, sum(one.count for one in times))
-    return len(queue), len(queue) * seconds
 
 
 def _healthz(service: Service, auth: tuple[str, str] | None) -> Any:

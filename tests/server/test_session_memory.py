@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
+from qa_compare.errors import UserError
 from qa_compare.inference.engine import Engine
 from qa_compare.server import gradio_internals
 from qa_compare.server.serving import Settings, serve
@@ -76,3 +78,10 @@ def test_events_are_not_counted_again_and_again_for_a_page_that_is_off(page) -> 
     assert page._queue.cached_event_analytics_summary == {"functions": {}}
     assert len(page._queue.event_analytics) <= gradio_internals._EVENTS
     assert Visitor(page).request("GET", "/monitoring/summary")[0] in (403, 404)
+
+
+def test_another_gradio_than_was_tested_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    gradio_internals.check_version()
+    monkeypatch.setattr(gr, "__version__", "6.32.0")
+    with pytest.raises(UserError, match=r"^this page needs Gradio 6\.31\.x, and 6\.32\.0 is installed: "):
+        gradio_internals.check_version()

@@ -224,20 +224,20 @@ def _probe(service: Service) -> Callable[..., Iterator[list[Any]]]:
         backbone, variants, *rest = controls
         asked = asked_of(backbone, fitting(service, backbone, variants), *rest)
         shown = labels(service, asked.backbone, asked.variants)
-        yield from what_if.pick(service, str(event._data["pick"]), asked, session, shown)
+        yield from what_if.pick(service, str(event.pick), asked, session, shown)
 
     return probe
 
 
 def _reopen(service: Service) -> Callable[..., Iterator[list[Any]]]:
     def reopen(event: gr.EventData, session: Session, opened: opening.Opened) -> Iterator[list[Any]]:
-        yield from opening.once_loaded(service, reopened(service, str(event._data["pick"]), session, opened))
+        yield from opening.once_loaded(service, reopened(service, str(event.pick), session, opened))
 
     return reopen
 
 
 def _remove(event: gr.EventData, session: Session) -> list[Any]:
-    return removed(str(event._data["pick"]), session)
+    return removed(str(event.pick), session)
 
 
 def asked_of(
