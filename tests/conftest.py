@@ -49,10 +49,10 @@ settings.load_profile("shared-machine")
 
 # test modules that train, kill, serve, start processes, load many models or try thousands of cases
 SLOW = set(
-    """test_any_input test_any_request test_batch_api test_benchmarks test_bertscore test_cli
+    """test_any_input test_any_request test_at_once test_batch_api test_benchmarks test_bertscore test_cli
     test_damaged_adapters test_disks test_docs test_doctor test_evaluate_command test_evaluation
     test_experiments test_faults test_fuzz test_importance test_importance_benchmark test_inspection
-    test_kills test_loading test_model_cards test_page test_queue test_readers_any_file test_scoring
+    test_kills test_loading test_model_cards test_page test_queue test_readers_any_file test_retrained test_scoring
     test_security test_serving test_session_memory test_space test_statistics test_train_methods
     test_train_robust test_training test_two_visitors test_uploads test_vanished""".split()
 )

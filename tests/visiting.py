@@ -89,6 +89,12 @@ class Visitor:
                     if line.startswith(b"data:"):
                         yield json.loads(line[5:])
 
+    def begin(self, called: str, *data: Any) -> list[Any]:
+        """The values that an event of several steps gives first."""
+        event = self.join(called, *data)
+        told = [one for one in self.messages() if one["msg"] == "process_generating" and one["event_id"] == event]
+        return list(told[0]["output"]["data"])
+
     def run(self, called: str, *data: Any, pick: str | None = None) -> list[Any]:
         """The values that an event gives in the end."""
         event = self.join(called, *data, pick=pick)

@@ -15,7 +15,7 @@ import gradio as gr
 from qa_compare.batch import Batches
 from qa_compare.ui import batch_handlers as handlers
 from qa_compare.ui import batch_view, downloads, scripts, states
-from qa_compare.ui.parts import CHECKED, PRIVATE, html, section
+from qa_compare.ui.parts import CHECKED, PICKED, PRIVATE, html, section
 from qa_compare.ui.stopping import ANSWERS, Tasks
 
 _QUICK: dict[str, Any] = {**PRIVATE, "concurrency_id": "batch", "concurrency_limit": 4}
@@ -120,9 +120,9 @@ def _wire_results(parts: _Parts, file: gr.DownloadButton) -> None:
     def save(event: gr.EventData, ran: handlers.Ran) -> str:
         return handlers.save(parts.batches, str(event._data["pick"]), ran)
 
-    made = scores.click(save, parts.ran, file, **_QUICK)
+    made = scores.click(save, parts.ran, file, **{**_QUICK, **PICKED})
     made.success(None, js=downloads.fetch("batch-file-saved"), **PRIVATE)
-    turned = answers.click(_picked, parts.place, parts.place, **PRIVATE)
+    turned = answers.click(_picked, parts.place, parts.place, **PICKED)
     turned.then(partial(handlers.turn, parts.batches), [parts.ran, *parts.place], [answers, question], **_QUICK)
 
 

@@ -16,7 +16,7 @@ from qa_compare.errors import UserError
 from qa_compare.history import Session
 from qa_compare.service import MAX_VARIANTS, MIN_VARIANTS, Service
 from qa_compare.ui import cards, compare_history, compare_open, downloads, link_button, scripts, what_if
-from qa_compare.ui.parts import CHECKED, PRIVATE, html
+from qa_compare.ui.parts import CHECKED, PICKED, PRIVATE, html
 
 # what may load models does so before its turn comes at those that are loaded, which nobody else needs to wait for
 LOADING: dict[str, Any] = {"concurrency_id": "loading", "concurrency_limit": 4}
@@ -68,9 +68,9 @@ def wire(
     """
     backbone, variants, *_, passage, question, session = asked
     # a visitor's events change the session one after the other
-    busy = {**PRIVATE, **busy, "trigger_mode": "multiple"}
+    busy = {**PICKED, **busy}
     probed = [passage, question, session, tools.probes]
-    probing = tools.probes.click(_probe(service), asked, probed, **{**busy, **CHECKED})
+    probing = tools.probes.click(_probe(service), asked, probed, **{**CHECKED, **busy})
     probing.success(**ask)
     opened = state[-1]
     # whoever changes the backbone, a link or the history too: it happens once, and `kept_variants` minds who it was

@@ -19,7 +19,7 @@ from qa_compare.service import SAMPLE
 from qa_compare.slices import ANSWER_LENGTHS, PASSAGE_LENGTHS, QUESTION_WORDS
 from qa_compare.ui import compare, compare_open, downloads, errors_view, scripts, states
 from qa_compare.ui import errors_handlers as handlers
-from qa_compare.ui.parts import CHECKED, PRIVATE, html
+from qa_compare.ui.parts import CHECKED, PICKED, PRIVATE, html
 from qa_compare.ui.stopping import ANSWERS, FEW, Tasks
 
 _QUICK: dict[str, Any] = {**CHECKED, "concurrency_id": "errors", "concurrency_limit": 4}
@@ -109,7 +109,7 @@ def _wire_filters(parts: _Parts, clear: gr.Button, exports: dict[str, gr.Button]
     # a text that is pasted or filled in is no `input` to Gradio
     for changed in (*(control.input for control in (*choices, parts.order)), text.change):
         given, shown = [parts.shown[-1], *parts.met], [*parts.shown, *parts.place]
-        changed(show, given, shown, trigger_mode="always_last", **_QUICK)
+        changed(show, given, shown, **_QUICK)
     parts.show(clear.click(handlers.anew, None, parts.anew, **PRIVATE))
     for kind, button in exports.items():
         made = button.click(partial(handlers.export, parts.inspector, kind), parts.met, file, **CHECKED)
@@ -120,7 +120,7 @@ def _wire_question(parts: _Parts, put: gr.Button, question: Components, tabs: gr
     outcomes, _, table, *_ = parts.shown
     picked = [parts.outcome, *parts.place]
     for one in (outcomes, table):
-        parts.show(one.click(_picked, picked, picked, **PRIVATE))
+        parts.show(one.click(_picked, picked, picked, **PICKED))
     inputs = [opened.opened, *question]
     there = put.click(partial(compare_open.open_elsewhere, parts.inspector.service), inputs, opened.shown, **PRIVATE)
     there.then(lambda: gr.Tabs(selected="compare"), None, tabs, **PRIVATE)
