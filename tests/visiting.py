@@ -19,6 +19,8 @@ WAIT = 120.0  # seconds
 # what a visitor does, and the function that does it: its module and its name there
 EVENTS = {
     "ask": "compare_tab.answer",
+    "open the address": "compare_tab._address.<locals>.open_address",
+    "choose a backbone": "toolbox.kept_variants",
     "choose a source": "opening.open_source",
     "choose a question": "opening.open_question",
     "bring a file": "opening.open_file",
@@ -103,6 +105,12 @@ class Visitor:
                 for line in reply:
                     if line.startswith(b"data:"):
                         yield json.loads(line[5:])
+
+    def begin(self, what: str, *data: Any) -> list[Any]:
+        """The values that an event of several steps gives first."""
+        event = self.join(what, *data)
+        told = [one for one in self.messages() if one["msg"] == "process_generating" and one["event_id"] == event]
+        return list(told[0]["output"]["data"])
 
     def run(self, what: str, *data: Any, pick: str | None = None) -> list[Any]:
         """The values that an event gives in the end."""

@@ -182,8 +182,11 @@ document.addEventListener('input', event => {
 """
 
 
-# an event of the page itself: no endpoint for programs, and nothing that shifts while it goes on
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+# an event of the page itself: no endpoint for programs, and nothing that shifts while it goes on. One that comes while
+# one like it is under way follows it, with the values of then; by itself Gradio would drop it
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
+# the same for a click that brings a value of its own, such as a row: each follows, or Gradio would repeat the first
+PICKED: dict[str, Any] = {**PRIVATE, "trigger_mode": "multiple"}
 
 
 # the same, for a handler that checks what is chosen itself. Gradio would refuse, in words for programmers, what was

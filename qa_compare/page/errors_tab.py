@@ -18,7 +18,7 @@ from qa_compare.errors import UserError
 from qa_compare.inference.engine import Cancelled
 from qa_compare.page import components, error_list, stopping
 from qa_compare.page.compare import cards, compare_tab, opening
-from qa_compare.page.components import CHECKED, PRIVATE, html, saved_text
+from qa_compare.page.components import CHECKED, PICKED, PRIVATE, html, saved_text
 from qa_compare.page.stopping import ANSWERS, FEW, Tasks
 from qa_compare.workbench.answers import AT_ONCE, Inspector, View, Wanted
 from qa_compare.workbench.exports import as_json, rows_as_csv
@@ -353,7 +353,7 @@ def _wire_filters(parts: _Parts, clear: gr.Button, exports: dict[str, gr.Button]
     # a text that is pasted or filled in is no `input` to Gradio
     for changed in (*(control.input for control in (*choices, parts.order)), text.change):
         given, shown = [parts.shown[-1], *parts.met], [*parts.shown, *parts.place]
-        changed(show, given, shown, trigger_mode="always_last", **_QUICK)
+        changed(show, given, shown, **_QUICK)
     parts.show(clear.click(anew, None, parts.anew, **PRIVATE))
     for kind, button in exports.items():
         made = button.click(partial(export, parts.inspector, kind), parts.met, file, **CHECKED)
@@ -366,7 +366,7 @@ def _wire_question(
     outcomes, _, table, *_ = parts.shown
     picked = [parts.outcome, *parts.place]
     for one in (outcomes, table):
-        parts.show(one.click(_picked, picked, picked, **PRIVATE))
+        parts.show(one.click(_picked, picked, picked, **PICKED))
     inputs = [opened.opened, *question]
     there = put.click(partial(opening.open_elsewhere, parts.inspector.service), inputs, opened.shown, **PRIVATE)
     there.then(lambda: gr.Tabs(selected="compare"), None, tabs, **PRIVATE)

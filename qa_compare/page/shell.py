@@ -27,7 +27,7 @@ MAX_QUEUE = 64
 # seconds: every five minutes, what visitors brought or took home goes once it is 55 minutes old; all at the end
 TIDY = (300, 3_300)
 # all that use the models take turns: two at once would only slow each other down
-BUSY: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 1, "trigger_mode": "always_last"}
+BUSY: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 1}
 # programs keep no session whose events must follow each other: their questions join in one forward pass
 COMPARISONS: dict[str, Any] = {"concurrency_id": "comparisons", "concurrency_limit": 4}
 

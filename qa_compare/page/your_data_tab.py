@@ -20,7 +20,7 @@ from qa_compare.inference.engine import Cancelled
 from qa_compare.page import batch_view, components
 from qa_compare.page import stopping as ended
 from qa_compare.page.compare import cards
-from qa_compare.page.components import CHECKED, PRIVATE, html, saved, section
+from qa_compare.page.components import CHECKED, PICKED, PRIVATE, html, saved, section
 from qa_compare.page.stopping import ANSWERS, Tasks
 from qa_compare.runs.overview import duration
 from qa_compare.workbench import exports
@@ -266,9 +266,9 @@ def _wire_results(parts: _Parts, file: gr.DownloadButton) -> None:
     def save(event: gr.EventData, ran: Ran) -> str:
         return saved_export(parts.batches, str(event.pick), ran)
 
-    made = scores.click(save, parts.ran, file, **_QUICK)
+    made = scores.click(save, parts.ran, file, **{**_QUICK, **PICKED})
     made.success(None, js=components.fetch("batch-file-saved"), **PRIVATE)
-    turned = answers.click(_picked, parts.place, parts.place, **PRIVATE)
+    turned = answers.click(_picked, parts.place, parts.place, **PICKED)
     turned.then(partial(turn, parts.batches), [parts.ran, *parts.place], [answers, question], **_QUICK)
 
 

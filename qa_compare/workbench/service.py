@@ -167,19 +167,11 @@ class Service:
         A first pass also pays for loading, which would count as the first column's time.
         """
         with self._warming[name]:
-            if cold := self._cold(name, chosen):
-                self.engine(name).compare("Warming up.", "What is this?", [*cold])
-                self._warm.update(((name, one), key) for one, key in cold.items())
-
-    def _cold(self, name: str, chosen: Sequence[str]) -> dict[str, str]:
-        """The keys of the variants that were not loaded yet, or were trained anew since, by their names."""
-        engine = self.engine(name)
-        keys = {one: engine.key(engine.variant(one)) for one in chosen}
-        return {one: key for one, key in keys.items() if self._warm.get((name, one)) != key}
-
-    def is_warm(self, name: str, chosen: Sequence[str]) -> bool:
-        """Whether these variants answer at once. Raises UserError for an unknown backbone or variant."""
-        return not self._cold(name, chosen)
+            engine = self.engine(name)
+            keys = {one: engine.key(engine.variant(one)) for one in chosen}
+            if cold := [one for one, key in keys.items() if self._warm.get((name, one)) != key]:
+                engine.compare("Warming up.", "What is this?", cold)
+                self._warm.update(((name, one), keys[one]) for one in cold)
 
     def prepare(self, name: str, chosen: Sequence[str]) -> None:
         """Do so where it can be done; whoever asks is told what is missing."""

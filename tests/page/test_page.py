@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Callable
@@ -337,3 +338,12 @@ def test_the_readmes_example_runs(served: str, capsys: pytest.CaptureFixture[str
     exec(code.replace("http://127.0.0.1:7860", served), {})
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[-3:]] == ["Base", "LoRA", "Prompt"]
+
+
+def test_no_choice_is_dropped_because_one_like_it_is_under_way(service: Service) -> None:
+    for event in shell.build_page(service).fns.values():
+        if event.fn is None or event.api_visibility == "public" or "unload" in [name for _, name in event.targets]:
+            continue
+        # Gradio would repeat what the first click brought, and not what the last one did
+        brings_its_own = "EventData" in str(inspect.signature(event.fn))
+        assert event.trigger_mode in (["multiple"] if brings_its_own else ["always_last", "multiple"]), event.fn

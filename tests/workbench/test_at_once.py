@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from qa_compare.files import write_json
 from qa_compare.inference.decoding import Prediction
 from qa_compare.inference.engine import AnswerCache, Engine
 from qa_compare.models.registry import Loaded
+from qa_compare.page import stopping
 from qa_compare.page.stopping import Tasks
 from qa_compare.server import requests
 from qa_compare.server.requests import Rate
@@ -48,15 +48,6 @@ def service(tmp_path: Path) -> Service:
     for seed, name in enumerate(("base", "lora")):
         measured.variant(tmp_path / "adapters", name, seed=seed)
     return Service(engines, "river-bert")
-
-
-@pytest.fixture
-def quick_switches() -> Iterator[None]:
-    """Threads give way to each other as often as they can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
 
 
 def in_threads(work: Callable[[int], Any], count: int) -> list[Any]:
@@ -112,10 +103,10 @@ def test_in_the_page_a_visitor_whose_backbone_is_loaded_holds_up_no_other(
         page = serve(service, host=HOST, port=free_port(), chosen=Settings(), wait=False)
         try:
             with closing(Visitor(page)) as ada, closing(Visitor(page)) as bob:
-                ada.join("compare_tools.kept_variants", None, "lake-bert", ["base", "lora"])
+                ada.join("choose a backbone", None, "lake-bert", ["base", "lora"])
                 assert begun.wait(LONG)
                 asked = ("river-bert", ["base", "lora"], "sample", None, None, PASSAGE, QUESTION, None, "answer")
-                assert "flows to the sea" in str(bob.run("compare.answer", *asked))
+                assert "flows to the sea" in str(bob.run("ask", *asked))
                 assert not let_go.is_set()
         finally:
             let_go.set()
@@ -250,12 +241,26 @@ def test_a_value_that_could_not_be_made_is_made_by_the_next_who_asks() -> None:
     assert cache.made(("a",), lambda: "made") == "made"
 
 
-@pytest.mark.usefixtures("quick_switches")
-def test_the_rate_holds_for_those_who_ask_at_once() -> None:
-    for round_ in range(20):
-        rate = Rate(7, lambda: 0.0)
-        waits = in_threads(lambda _number, rate=rate: [rate.wait("one") for _ in range(5)], 8)
-        assert sum(wait == 0 for some in waits for wait in some) == 7, round_
+def test_the_rate_holds_for_two_who_ask_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    second_is_there = threading.Event()
+
+    class Counting(deque[float]):
+        def append(self, value: float) -> None:
+            if threading.current_thread().name == "second":
+                second_is_there.set()
+            else:
+                second.start()
+                assert second_is_there.wait(LONG)  # it waits for its turn, or, without turns, is as far
+            super().append(value)
+
+    monkeypatch.setattr(requests, "deque", Counting)
+    rate = Rate(1, lambda: 0.0)
+    monkeypatch.setattr(rate, "_lock", Telling(second_is_there), raising=False)
+    waits: list[float] = []
+    second = threading.Thread(target=lambda: waits.append(rate.wait("one")), name="second")
+    waits.append(rate.wait("one"))
+    second.join(LONG)
+    assert sorted(waits) == [0.0, 60.0]
 
 
 def test_the_rate_keeps_nothing_of_those_who_asked_a_minute_ago_and_is_bounded_within_one(
@@ -273,19 +278,25 @@ def test_the_rate_keeps_nothing_of_those_who_asked_a_minute_ago_and_is_bounded_w
     assert list(rate._asked) == ["later"]
 
 
-@pytest.mark.usefixtures("quick_switches")
-def test_work_that_is_begun_at_once_has_tickets_of_its_own() -> None:
-    for _ in range(20):
-        tasks = Tasks()
+def test_work_that_two_visitors_begin_at_once_is_done_for_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks, both, make = Tasks(), threading.Barrier(2), stopping.Task
 
-        def begin(number: int, tasks: Tasks = tasks) -> tuple[int, bool]:
-            request = gr.Request(session_hash=str(number))
-            ticket = tasks.begin(request)
-            return ticket, tasks.start(request, ticket).stopped
+    def begun(*given: Any, **options: Any) -> Any:
+        if not given and not options and threading.current_thread().name.startswith("visitor"):
+            with suppress(threading.BrokenBarrierError):
+                both.wait(LONG)
+                both.abort()  # once is enough
+        return make(*given, **options)
 
-        found = in_threads(begin, 8)
-        assert len({ticket for ticket, _ in found}) == 8
-        assert not any(stopped for _, stopped in found)
+    monkeypatch.setattr(stopping, "Task", begun)
+
+    def begin(name: str) -> bool:
+        request = gr.Request(session_hash=name)
+        ticket = tasks.begin(request)
+        return tasks.start(request, ticket).stopped
+
+    with ThreadPoolExecutor(2, thread_name_prefix="visitor") as pool:
+        assert list(pool.map(begin, ["ada", "bob"])) == [False, False]
 
 
 def test_the_first_visitor_is_kept_little_of_and_keeps_his_session(
@@ -297,7 +308,7 @@ def test_the_first_visitor_is_kept_little_of_and_keeps_his_session(
         made = launch(self, *given, **options)
         came.append(Visitor(self))  # it listens: somebody comes before anything else is done
         asked = ("river-bert", ["base", "lora"], "sample", None, None, PASSAGE, QUESTION, None, "answer")
-        assert "History (1)" in str(came[0].run("compare.answer", *asked))
+        assert "History (1)" in str(came[0].run("ask", *asked))
         return made
 
     monkeypatch.setattr(gr.Blocks, "launch", launched)
@@ -306,7 +317,7 @@ def test_the_first_visitor_is_kept_little_of_and_keeps_his_session(
     try:
         [first] = came
         asked = ("river-bert", ["base", "lora"], "sample", None, None, PASSAGE, "Where rises it?", None, "answer")
-        assert "History (2)" in str(first.run("compare.answer", *asked))
+        assert "History (2)" in str(first.run("ask", *asked))
         assert page.app.state_holder[first.session].config_values == {}
     finally:
         page.close(verbose=False)

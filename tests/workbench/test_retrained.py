@@ -203,15 +203,15 @@ def page(engine: Engine, tmp_path: Path) -> Iterator[gr.Blocks]:
 
 
 def test_the_next_load_of_a_served_page_offers_the_new_variant_and_it_answers(page: gr.Blocks, engine: Engine) -> None:
-    opening = "compare._address.<locals>.open_address"
+    opening = "open the address"
     with closing(Visitor(page)) as before:
-        assert "ia3" not in json.dumps(before.run(opening, None))
+        assert "ia3" not in json.dumps(before.begin(opening, None))
     measured.variant(engine.adapters, "ia3", seed=5)
     with closing(Visitor(page)) as visitor:
         visitor.stay()
-        variants: Any = visitor.run(opening, None)[1]
+        variants: Any = visitor.begin(opening, None)[1]
         assert ["IA³", "ia3"] in [list(one) for one in variants["choices"]]
         asked = ("river-bert", ["lora", "ia3"], "sample", None, None, PASSAGE, QUESTION, None, "answer")
-        shown = json.dumps(visitor.run("compare.answer", *asked))
+        shown = json.dumps(visitor.run("ask", *asked))
     assert 'data-variant=\\"ia3\\"' in shown
     assert "unknown variant" not in shown

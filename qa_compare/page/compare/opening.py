@@ -157,18 +157,16 @@ def open_asked(service: Service, opened: Opened, asked: Asked) -> Updates:
 
 
 def once_loaded(service: Service, updates: Updates) -> Iterator[Updates]:
-    """All controls' updates. Where models are to be loaded first, what there is to see comes before, what asks after.
+    """All controls' updates: first what there is to see, and, once the models are loaded, what asks.
 
-    So nobody else's question waits for them: loading takes no turn at the models.
+    So nobody else's question waits for them: loading takes no turn at the models. And of a step of several the browser
+    hears of the change before it fills the boxes.
     """
     *seen, opened = updates
-    backbone = opened.backbone if isinstance(opened, Opened) else service.backbone
-    names = seen[1].get("value") or service.engines[backbone].default_variants
-    if not service.is_warm(backbone, names):
-        yield [*seen, gr.skip()]
-        service.prepare(backbone, names)
-        seen = unchanged(CONTROLS - 1)
-    yield [*seen, opened]
+    yield [*seen, gr.skip()]
+    if isinstance(opened, Opened):
+        service.prepare(opened.backbone, seen[1].get("value") or service.engines[opened.backbone].default_variants)
+    yield [*unchanged(CONTROLS - 1), opened]
 
 
 def _open(

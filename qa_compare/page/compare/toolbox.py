@@ -19,7 +19,7 @@ from qa_compare.inference.comparison import VariantAnswer
 from qa_compare.measure.scoring import match_kind
 from qa_compare.page import components, stopping, theme
 from qa_compare.page.compare import cards, opening, what_if
-from qa_compare.page.components import CHECKED, PRIVATE, html
+from qa_compare.page.components import CHECKED, PICKED, PRIVATE, html
 from qa_compare.workbench import session as links
 from qa_compare.workbench.service import MAX_VARIANTS, MIN_VARIANTS, Service
 from qa_compare.workbench.session import MAX_RUNS, Asked, Run, Session, again, as_csv, as_json, from_link, to_link
@@ -197,9 +197,9 @@ def wire(
     """
     backbone, variants, *_, passage, question, session = asked
     # a visitor's events change the session one after the other
-    busy = {**PRIVATE, **busy, "trigger_mode": "multiple"}
+    busy = {**PICKED, **busy}
     probed = [passage, question, session, tools.probes]
-    probing = tools.probes.click(_probe(service), asked, probed, **{**busy, **CHECKED})
+    probing = tools.probes.click(_probe(service), asked, probed, **{**CHECKED, **busy})
     probing.success(**ask)
     opened = state[-1]
     # whoever changes the backbone, a link or the history too: it happens once, and `kept_variants` minds who it was
