@@ -164,6 +164,11 @@ def open_page(served: str, browser: Browser, context: BrowserContext) -> Iterato
         if not request.url.startswith((served, "data:", "blob:")):
             problems.append(f"asked for {request.url}")
 
+    def listen(line: Any) -> None:
+        # Gradio's page cancels an event whose number it has not heard of yet by none, which its server refuses
+        if line.type == "error" and not line.location.get("url", "").endswith("/cancel"):
+            problems.append(f"logged {line.text}")
+
     def open_(
         width: int = 1440, theme: str = "light", height: int = 900, query: str = "", *, anew: bool = False
     ) -> Page:
@@ -174,7 +179,7 @@ def open_page(served: str, browser: Browser, context: BrowserContext) -> Iterato
         page.on("request", look_at)
         page.on("pageerror", lambda error: problems.append(f"raised {error}"))
         page.on("dialog", lambda dialog: (problems.append(f"opened a dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("console", lambda line: problems.append(f"logged {line.text}") if line.type == "error" else None)
+        page.on("console", listen)
         page.goto(f"{served}?__theme={theme}&{query}")
         return page
 

@@ -142,7 +142,7 @@ def test_a_link_shows_the_same_answers_of_the_chosen_variants_in_another_browser
     page.get_by_role("checkbox", name="Base").uncheck()
     page.get_by_role("checkbox", name="LoRA").uncheck()
     expect_cards(page, "prompt-tuning", "ia3")
-    page.get_by_role("checkbox", name="IA³").uncheck()
+    page.get_by_role("checkbox", name="IA³").click()  # it is checked again at once, which `uncheck` takes for a failure
     expect(page.locator("#variants-note")).to_contain_text("At least 2 variants are compared")
     expect(page.get_by_role("checkbox", name="IA³")).to_be_checked()
     question(page).fill("Wo liegt der Stein, 你好 & so?")
