@@ -117,18 +117,23 @@ class _Places:
 
 
 def only_uploads(page: gr.Blocks) -> None:
-    """Let nobody have this server ask another host: Gradio would fetch a "file" whose path is an address."""
-    part: Any
-    for part in page.blocks.values():
-        part.async_move_resource_to_block_cache = _from_disk(part.async_move_resource_to_block_cache)
+    """Let nobody have this server ask another host: Gradio would fetch a "file" whose path is an address.
+
+    It holds for the kinds of components that the page has, since Gradio makes a visitor's own copy of one that changes.
+    """
+    kind: Any
+    for kind in {type(part) for part in page.blocks.values()}:
+        if not hasattr(kind.async_move_resource_to_block_cache, "only_uploads"):
+            kind.async_move_resource_to_block_cache = _from_disk(kind.async_move_resource_to_block_cache)
 
 
-def _from_disk(move: Callable[[Any], Awaitable[str | None]]) -> Callable[[Any], Awaitable[str | None]]:
-    async def moved(path: Any) -> str | None:
+def _from_disk(move: Callable[[Any, Any], Awaitable[str | None]]) -> Callable[[Any, Any], Awaitable[str | None]]:
+    async def moved(part: Any, path: Any) -> str | None:
         if is_http_url_like(path):
             raise gr.Error("A file is uploaded here, and not fetched from an address.", print_exception=False)
-        return await move(path)
+        return await move(part, path)
 
+    moved.only_uploads = True  # type: ignore[attr-defined]
     return moved
 
 

@@ -169,6 +169,23 @@ def test_an_address_of_an_upload_cannot_be_guessed_and_no_list_of_them_is_served
     assert path.parent.name not in ask(bob, river("Bobq"))
 
 
+def test_no_other_host_is_asked_for_a_file_once_a_visitors_own_button_has_changed_either(
+    ada: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def fetch(url: str, **_options: Any) -> str:
+        asked.append(url)
+        raise OSError("nobody is asked in a test")
+
+    monkeypatch.setattr("gradio.processing_utils.async_ssrf_protected_download", fetch)
+    ada.run_now("begin a batch")
+    event = ada.join("bring a batch", {"path": "https://example.org/x.csv", "meta": {"_type": "gradio.FileData"}})
+    [told] = [one for one in ada.messages() if one["msg"] == "process_completed" and one["event_id"] == event]
+    assert told["output"]["error"] == "A file is uploaded here, and not fetched from an address."
+    assert asked == []
+
+
 def test_a_batch_is_shown_to_whoever_ran_it(ada: Visitor, bob: Visitor) -> None:
     file = json.dumps(to_squad(tiny.examples(4))).encode()
     ada.run("bring a batch", uploaded(ada, "rivers.json", file))
