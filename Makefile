@@ -41,7 +41,7 @@ format: $(VENV)/.installed-dev ## put the code into the one format
 train: $(VENV)/.installed ## train every adapter, one after another, from the files in DATA= (train/README.md)
 	@train/queue.sh "$(DATA)"
 
-results: $(VENV)/.installed ## write the README's tables of results anew from adapters/*/*/metrics.json
+results: $(VENV)/.installed ## write the tables of README.md and docs/results.md anew from adapters/*/*/metrics.json
 	@$(BIN)/python -m qa_compare results
 
 bench: $(VENV)/.installed ## measure inference anew against its peers, into benchmarks/*.json (SQUAD=dev-v1.1.json, else the hub's)
@@ -54,7 +54,7 @@ soak: $(VENV)/.installed-dev ## 200 visitors, 25 kills and 3 minutes of fuzzing:
 	@$(PIP) install --quiet atheris || echo "atheris cannot be installed here: Hypothesis makes the cases" >&2
 	@$(BIN)/python -m benchmarks.fuzz
 
-screenshots: $(VENV)/.installed-dev ## take the README's pictures of the page anew
+screenshots: $(VENV)/.installed-dev ## take the pictures of the page anew (README.md, docs/page.md)
 	@CHROMIUM="$$(.ci/chromium $(BIN)/python)" $(BIN)/python -m docs.screenshots
 
 clean: ## remove the virtual environment and the tools' caches; runs/ stays

@@ -1,4 +1,4 @@
-"""Take the README's pictures of the page, one a tab: `make screenshots` writes docs/images/*.png.
+"""Take the documents' pictures of the page, one for each tab: `make screenshots` writes docs/images/*.png.
 
 `--theme dark`, `--width 390` and `--output DIR` show the other ways in which the page can be looked at.
 """

@@ -129,7 +129,9 @@ def _add_measuring(commands: Any, common: _Parser) -> None:
     _add_adapters(paired)
     paired.add_argument("--json", action="store_true", help="print one JSON list, an object for every two variants")
 
-    results = commands.add_parser("results", help="write the README's tables of results from adapters/*/*/metrics.json")
+    results = commands.add_parser(
+        "results", help="write the tables of README.md and docs/results.md from what was measured"
+    )
     _add_adapters(results)
     results.add_argument("--check", action="store_true", help="write nothing; exit status 1 where they are stale")
 

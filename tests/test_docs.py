@@ -33,6 +33,8 @@ DOCUMENTS = sorted(
 BLOCK = re.compile(r"(<!-- long -->\n)?```sh\n(.*?)```", re.DOTALL)
 CSV = re.compile(r"```csv\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+PLACE = re.compile(r"\]\(([^)#:]*)#([^)]+)\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 NAMED = re.compile(r"`((?:qa_compare|train|tests|docs|benchmarks)/[\w./-]+)`")
 needs_adapters = pytest.mark.skipif(
     not (ADAPTERS / "minilm-l6-qa" / "prompt-tuning" / "variant.json").is_file(), reason="no adapters in this checkout"
@@ -88,7 +90,7 @@ def test_a_command_in_the_documents_does_what_it_says(command, folder, monkeypat
     arguments = list(command.words[3:])
     monkeypatch.chdir(folder)
     monkeypatch.setattr(backbones, "ADAPTERS", folder / "adapters")
-    if arguments[0] == "results":  # the README's own tables, which a test of their own looks at
+    if arguments[0] == "results":  # the documents' own tables, which a test of their own looks at
         arguments += ["--check", "--adapters", str(ADAPTERS)]
     assert main(arguments) == 0
     if "--output" in arguments:
@@ -157,3 +159,22 @@ def test_every_file_that_a_document_names_exists(document):
     missing = [link for link in LINK.findall(text) if not (document.parent / link).exists()]
     missing += [name for name in NAMED.findall(text) if not (ROOT / name).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
+def test_every_section_that_a_document_links_to_exists(document):
+    found = PLACE.findall(document.read_text(encoding="utf-8"))
+    assert [(name, place) for name, place in found if place not in _places(document.parent / name, document)] == []
+
+
+def _places(path: Path, document: Path) -> set[str]:
+    """The addresses that GitHub gives to the headings of a document: lower case, hyphens, no punctuation."""
+    text = (path if path.is_file() else document).read_text(encoding="utf-8")
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in HEADING.findall(text)}
+
+
+def test_the_readme_is_short_and_leads_to_every_page():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 250
+    pages = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md")}
+    assert pages - set(LINK.findall(text)) == set()

@@ -256,12 +256,13 @@ def paired(arguments: argparse.Namespace) -> None:
 
 
 def results(arguments: argparse.Namespace) -> bool:
-    """Bring the README's tables up to date, or only look; False where a check finds them stale."""
-    from qa_compare.runs.readme import README, update
+    """Bring the documents' tables up to date, or only look; False where a check finds them stale."""
+    from qa_compare.runs import readme
 
-    current = update(README, adapters_folder(arguments), check=arguments.check)
-    if not arguments.check:
-        print(f"{README.name} {'was up to date' if current else 'is rewritten'}")
-    elif not current:
-        print(f"{README.name} does not show what the metrics.json files say: make results", file=sys.stderr)
-    return current or not arguments.check
+    found = readme.update(readme.ROOT, adapters_folder(arguments), check=arguments.check)
+    for name, current in found.items():
+        if not arguments.check:
+            print(f"{name} {'was up to date' if current else 'is rewritten'}")
+        elif not current:
+            print(f"{name} does not show what the metrics.json files say: make results", file=sys.stderr)
+    return all(found.values()) or not arguments.check

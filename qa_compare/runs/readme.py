@@ -1,4 +1,4 @@
-"""The README's tables: every variant's scores beside the figures of others, differences of two, and experiments."""
+"""The documents' tables: every variant's scores beside the figures of others, differences of two, and experiments."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from qa_compare.runs.records import (
 from qa_compare.runs.store import METRICS, PREDICTIONS, read_metrics, read_predictions, read_run
 from qa_compare.runs.tables import NOTHING
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = ("README.md", "docs/results.md")  # what has tables between markers, below ROOT
 
 _MARKED = re.compile(
     r"(?P<begin><!-- (?P<of>results|differences|experiments)\b.*?-->\n).*?(?P<end><!-- /(?P=of) -->)", re.DOTALL
@@ -201,21 +202,27 @@ def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def update(readme: Path, adapters: Path, *, check: bool = False, fingerprint: str = SQUAD_VALIDATION) -> bool:
-    """Write the tables between the README's markers; with `check`, only look. Whether they were up to date.
+def update(root: Path, adapters: Path, *, check: bool = False, fingerprint: str = SQUAD_VALIDATION) -> dict[str, bool]:
+    """Write the tables between the markers of every document below `root`; with `check`, only look. For each document,
+    whether it was up to date. Nothing is written unless every document can be made.
 
     Raises:
-        UserError: the README has no markers, a file is damaged or cannot be written.
+        UserError: a document has no markers, a file is damaged or cannot be written.
     """
-    text = read_bytes(readme).decode("utf-8")
-    if not _MARKED.search(text):
-        raise UserError(f"{readme} has no lines <!-- results … --> and <!-- /results -->")
-    made = {
-        "results": tables(rows(adapters, fingerprint)),
-        "differences": differences(adapters, fingerprint),
-        "experiments": experiments(adapters),
+    make: dict[str, Callable[[], str]] = {
+        "results": lambda: tables(rows(adapters, fingerprint)),
+        "differences": lambda: differences(adapters, fingerprint),
+        "experiments": lambda: experiments(adapters),
     }
-    new = _MARKED.sub(lambda found: f"{found['begin']}\n{made[found['of']]}\n{found['end']}", text)
-    if new != text and not check:
-        write_text(readme, new)
-    return new == text
+    texts = {name: read_bytes(root / name).decode("utf-8") for name in DOCUMENTS}
+    for name, text in texts.items():
+        if not _MARKED.search(text):
+            raise UserError(f"{root / name} has no lines <!-- results … --> and <!-- /results -->")
+    new = {
+        name: _MARKED.sub(lambda found: f"{found['begin']}\n{make[found['of']]()}\n{found['end']}", text)
+        for name, text in texts.items()
+    }
+    for name in DOCUMENTS:
+        if new[name] != texts[name] and not check:
+            write_text(root / name, new[name])
+    return {name: new[name] == texts[name] for name in DOCUMENTS}

@@ -1,4 +1,4 @@
-"""The `/predict_batch` endpoint: as a function, and over HTTP with what the README says of it."""
+"""The `/predict_batch` endpoint: as a function, and over HTTP with what docs/api.md says of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qa_compare.page import endpoints
 from qa_compare.workbench.service import Service
 from tests import batch_fixture
 from tests.batch_fixture import BAD, NAME, NAMES, QUESTION, serving, written
-from tests.places import README
+from tests.places import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -134,10 +134,9 @@ def test_a_client_sends_a_file_or_a_list(served: str, rivers: str, tmp_path: Pat
         client.predict(file=handle_file(written(tmp_path, "towns.csv", BAD)), api_name="/predict_batch")
 
 
-def test_the_readmes_example_runs(served: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code = (
-        README.read_text(encoding="utf-8").split("`/predict_batch` answers")[1].split("```python\n")[1].split("```")[0]
-    )
+def test_the_documents_example_runs(served: str, capsys: pytest.CaptureFixture[str]) -> None:
+    section = (ROOT / "docs" / "api.md").read_text(encoding="utf-8").split("## Many questions")[1]
+    code = section.split("```python\n")[1].split("```")[0]
     assert "http://127.0.0.1:7860" in code
     exec(code.replace("http://127.0.0.1:7860", served), {})
     lines = capsys.readouterr().out.splitlines()

@@ -22,7 +22,7 @@ from qa_compare.workbench.service import SAMPLE, SQUAD, UPLOAD, Service
 from qa_compare.workbench.session import Session
 from tests import tiny
 from tests.conftest import BACKBONE, SHIPPED
-from tests.places import README
+from tests.places import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -331,8 +331,8 @@ def test_the_endpoint_refuses_variants_in_a_sentence(served: str, variants: Any,
     assert error["error"].startswith(sentence)
 
 
-def test_the_readmes_example_runs(served: str, capsys: pytest.CaptureFixture[str]) -> None:
-    section = README.read_text(encoding="utf-8").split("## Over HTTP")[1]
+def test_the_documents_example_runs(served: str, capsys: pytest.CaptureFixture[str]) -> None:
+    section = (ROOT / "docs" / "api.md").read_text(encoding="utf-8").split("## One question")[1]
     code = section.split("```python\n")[1].split("```")[0]
     assert "http://127.0.0.1:7860" in code
     exec(code.replace("http://127.0.0.1:7860", served), {})

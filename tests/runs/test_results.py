@@ -1,4 +1,4 @@
-"""The README's tables say what the metrics.json files say, and nothing that cannot be compared shares a column."""
+"""The documents' tables say what the metrics.json files say, and nothing that cannot be compared shares a column."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qa_compare.errors import UserError
 from qa_compare.files import read_json, write_json
 from qa_compare.models.backbones import ADAPTERS
 from qa_compare.runs import readme as results
-from qa_compare.runs.readme import README, differences, experiments, rows, tables, update
+from qa_compare.runs.readme import DOCUMENTS, ROOT, differences, experiments, rows, tables, update
 from qa_compare.runs.records import BertScore, Dataset, Estimate
 from qa_compare.runs.store import write_metrics, write_predictions
 from tests import measured, shown
@@ -43,9 +43,25 @@ def lines(adapters: Path) -> list[str]:
     return tables(rows(adapters)).splitlines()
 
 
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    """A folder with a README that asks for the scores, and a page that asks for the differences."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text("<!-- results -->\n<!-- /results -->\n")
+    (tmp_path / "docs" / "results.md").write_text("<!-- differences -->\n<!-- /differences -->\n")
+    return tmp_path
+
+
 @pytest.mark.slow  # every two variants on all of SQuAD
-def test_the_readme_of_this_checkout_is_up_to_date() -> None:
-    assert update(README, ADAPTERS, check=True), "make results"
+def test_the_documents_of_this_checkout_are_up_to_date() -> None:
+    assert update(ROOT, ADAPTERS, check=True) == dict.fromkeys(DOCUMENTS, True), "make results"
+
+
+def test_every_table_stands_once_in_the_documents_of_this_checkout() -> None:
+    texts = [(ROOT / name).read_text("utf-8") for name in DOCUMENTS]
+    found = [match["of"] for text in texts for match in results._MARKED.finditer(text)]
+    assert sorted(found) == ["differences", "experiments", "results"]
+    assert sum(text.count("<!-- /") for text in texts) == len(found), "a marker has no other end"
 
 
 def test_a_row_has_backbone_label_scores_with_intervals_and_trained_parameters(adapters: Path) -> None:
@@ -156,40 +172,44 @@ def test_repairs_stand_in_their_order_and_amounts_of_data_in_words_a_column_a_me
     assert amounts[-1].startswith("| 4,000 questions, 1,200 steps | –")
 
 
-def test_only_what_stands_between_the_markers_is_rewritten(adapters: Path, tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
+def test_only_what_stands_between_the_markers_is_rewritten(adapters: Path, documents: Path) -> None:
+    readme, page = documents / "README.md", documents / "docs" / "results.md"
     before, after = "# Title\n\n<!-- results: of which -->\n", "<!-- /results -->\n\nMore \\1 text.\n"
     readme.write_text(before + "\nold\n" + after)
     folder = add(adapters, "minilm-l6-qa", "lora")
-    assert update(readme, adapters) is False
+    assert update(documents, adapters) == {"README.md": False, "docs/results.md": False}
     text = readme.read_text()
     assert text == f"{before}\n{tables(rows(adapters))}\n{after}"
-    assert update(readme, adapters) is True
+    assert page.read_text() == f"<!-- differences -->\n\n{differences(adapters)}\n<!-- /differences -->\n"
+    assert update(documents, adapters) == {"README.md": True, "docs/results.md": True}
     write_metrics(folder / "metrics.json", measured.metrics(dataset=SQUAD, f1=Estimate(66.7, 55.5, 77.7)))
-    assert update(readme, adapters, check=True) is False
+    assert update(documents, adapters, check=True) == {"README.md": False, "docs/results.md": True}
     assert readme.read_text() == text
-    readme.write_text("# No markers\n")
-    with pytest.raises(UserError, match="has no lines <!-- results"):
-        update(readme, adapters)
+
+
+def test_no_document_is_written_where_one_has_no_markers(adapters: Path, documents: Path) -> None:
+    written = (documents / "README.md").read_text()
+    (documents / "docs" / "results.md").write_text("# No markers\n")
+    with pytest.raises(UserError, match=r"results.md has no lines <!-- results"):
+        update(documents, adapters)
+    assert (documents / "README.md").read_text() == written
 
 
 def test_the_command_writes_and_its_check_ends_with_status_1_where_stale(
-    adapters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    adapters: Path, documents: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text("<!-- results -->\n<!-- /results -->\n")
-    monkeypatch.setattr(results, "README", readme)
+    monkeypatch.setattr(results, "ROOT", documents)
     folder = add(adapters, "minilm-l6-qa", "lora")
     command = ["results", "--adapters", str(adapters)]
     assert main([*command, "--check"]) == 1
-    assert "make results" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("make results") == 2
     assert main(command) == 0
-    assert capsys.readouterr().out == "README.md is rewritten\n"
+    assert capsys.readouterr().out == "README.md is rewritten\ndocs/results.md is rewritten\n"
     assert main([*command, "--check"]) == 0
     assert main(command) == 0
-    assert capsys.readouterr().out == "README.md was up to date\n"
+    assert capsys.readouterr().out == "README.md was up to date\ndocs/results.md was up to date\n"
     (folder / "metrics.json").write_text(json.dumps({"f1": 5}))
-    written = readme.read_text()
+    written = (documents / "README.md").read_text()
     assert main(command) == 2
     assert "lora/metrics.json" in capsys.readouterr().err
-    assert readme.read_text() == written
+    assert (documents / "README.md").read_text() == written
