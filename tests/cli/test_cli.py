@@ -58,6 +58,8 @@ def start(*arguments: str | Path, **kwargs: Any) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
+        # what runs the tests may have been started with interrupts off, which a program's own programs inherit
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **kwargs,
     )
 
