@@ -59,7 +59,7 @@ def start(*arguments: str | Path, **kwargs: Any) -> subprocess.Popen[str]:
         text=True,
         encoding="utf-8",
         # what runs the tests may have been started with interrupts off, which a program's own programs inherit
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it only sets that
         **kwargs,
     )
 
