@@ -6,7 +6,6 @@ variant answers in other formats; and the batch that a processor is fastest with
 
 from __future__ import annotations
 
-import copy
 import statistics
 import warnings
 from collections.abc import Callable, Sequence
@@ -32,31 +31,7 @@ INT8: dict[str, tuple[Callable[[str], bool], bool]] = {
     "int8 but for the second feed-forward layer": (lambda name: "attention" in name or "intermediate" in name, True),
     "int8 for query, key and value": (lambda name: ".self." in name, True),
 }
-# the same of layers with a scale for each row of the matrix and for each token, as LLM.int8 has it
-BY_TOKEN: dict[str, Callable[[str], bool]] = {
-    "int8, one scale a token": lambda name: True,
-    "int8, one scale a token, but for the second feed-forward layer": INT8[
-        "int8 but for the second feed-forward layer"
-    ][0],
-}
 BATCHES = (256, 1_024, 12_288)
-
-
-class ByToken(nn.Module):
-    """A linear layer whose weights and inputs are multiplied as int8 (Dettmers et al. 2022, without its outliers)."""
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        self.bias = linear.bias
-        self.scales = linear.weight.detach().abs().amax(1) / 127
-        self.weight = (linear.weight.detach() / self.scales[:, None]).round().to(torch.int8).t().contiguous()
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """`hidden` of any leading shape x inputs."""
-        rows = hidden.reshape(-1, hidden.shape[-1])
-        scales = rows.abs().amax(1, keepdim=True).clamp_min(1e-12) / 127
-        product: torch.Tensor = torch._int_mm((rows / scales).round().to(torch.int8), self.weight)
-        return (product * scales * self.scales + self.bias).view(*hidden.shape[:-1], -1)
 
 
 def int8(model: nn.Module, chosen: Callable[[str], bool], per_row: bool) -> nn.Module:
@@ -70,22 +45,11 @@ def int8(model: nn.Module, chosen: Callable[[str], bool], per_row: bool) -> nn.M
         return quantize.quantize_dynamic(model, {name: config for name in names if chosen(name)}, torch.qint8)
 
 
-def by_token(model: nn.Module, chosen: Callable[[str], bool]) -> nn.Module:
-    """A copy with `ByToken` in place of the chosen linear layers."""
-    changed = copy.deepcopy(model)
-    for name, one in model.named_modules():
-        if isinstance(one, nn.Linear) and "qa_outputs" not in name and chosen(name):
-            above, _, last = name.rpartition(".")
-            setattr(changed.get_submodule(above), last, ByToken(one))
-    return changed
-
-
 def formats(examples: Sequence[Example]) -> dict[str, Any]:
     """Seconds in all, and percent of answers that are those of fp32, by format."""
     engines = {"fp32": Engine(precision="fp32"), "bf16": Engine(precision="bf16")}
     model = engines["fp32"].model(VARIANT)
     changed = {name: int8(model, *settings) for name, settings in INT8.items()}
-    changed |= {name: by_token(model, chosen) for name, chosen in BY_TOKEN.items()}
     for name, one in changed.items():
         engines[name] = Engine(precision="fp32")
         loaded = engines["fp32"].load(VARIANT)
@@ -147,7 +111,7 @@ def batches(examples: Sequence[Example], rounds: int) -> dict[str, Any]:
 
     sides = {f"{tokens} tokens": timed(partial(work, tokens)) for tokens in BATCHES}
     found = alternate(sides, rounds)
-    return row("batches of 32 rows over batches of 1,024 tokens", "", "12288 tokens", "1024 tokens", found)
+    return row("batches of 32 rows over batches of 1,024 tokens", "12288 tokens", "1024 tokens", found)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

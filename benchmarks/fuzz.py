@@ -24,9 +24,25 @@ from qa_compare.files import write_json
 
 ROOT = Path(__file__).parent.parent
 OUTPUT = Path(__file__).parent / "fuzz.json"
-PROPERTIES = ("test_any_input", "test_any_request", "test_readers_any_file", "test_links", "test_features")
+PROPERTIES = (
+    "workbench/test_any_input",
+    "page/test_any_request",
+    "data/test_readers_any_file",
+    "workbench/test_links",
+    "models/test_features",
+)
 TIMES = 3
-FUZZED = ("answer_columns", "decoding", "examples", "features", "files", "links", "readers", "rows", "uploads")
+# what atheris watches for new lines: all that reads what was sent
+FUZZED = (
+    "data.examples",
+    "data.readers",
+    "data.rows",
+    "files",
+    "inference.decoding",
+    "models.features",
+    "workbench.session",
+    "workbench.table",
+)
 
 
 class Tally:

@@ -10,6 +10,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from qa_compare.data.readers import read_examples
 from qa_compare.data.sources import sample, squad_validation
 from qa_compare.errors import UserError
 from qa_compare.files import write_json
+from qa_compare.inference.comparison import VariantAnswer
+from qa_compare.inference.engine import AnswerCache, Engine
+from qa_compare.models.features import pad
 from qa_compare.models.registry import versions
 from train.options import positive
 
@@ -32,6 +36,7 @@ SQUAD: dict[str, Any] = {
     "help": "SQuAD's validation questions, instead of the hub's",
 }
 Side = Callable[[], float]
+Rounds = Mapping[str, Sequence[float]]
 Row = dict[str, Any]
 
 
@@ -95,21 +100,34 @@ def alternate(sides: Mapping[str, Side], rounds: int) -> dict[str, list[float]]:
     return found
 
 
-def row(
-    what: str,
-    goal: str,
-    over: str,
-    under: str,
-    rounds: Mapping[str, Sequence[float]],
-    *,
-    most: float = 0,
-    least: float = 0,
-) -> Row:
+def row(what: str, over: str, under: str, rounds: Rounds, *, most: float = 0, least: float = 0, goal: str = "") -> Row:
     """A row of the results: the median of side `over` divided by that of `under`, against the goal if there is one."""
     medians = {name: statistics.median(values) for name, values in rounds.items()}
     ratio = medians[over] / medians[under]
     reached = least <= ratio <= (most or ratio) if least or most else None
+    goal = goal or (f"at most {most}" if most else f"at least {least}" if least else "")
     return {"what": what, "goal": goal, "ratio": ratio, "reached": reached, "median": medians, "rounds": rounds}
+
+
+def at_once(ask: Callable[[int], object], numbers: Sequence[int]) -> list[float]:
+    """The seconds until `ask` has returned for each of `numbers`, all called at the same moment."""
+    begin = time.perf_counter()
+
+    def wait(number: int) -> float:
+        ask(number)
+        return time.perf_counter() - begin
+
+    with ThreadPoolExecutor(len(numbers)) as pool:
+        return list(pool.map(wait, numbers))
+
+
+def waiting(what: str, waits: Sequence[Sequence[float]]) -> Row:
+    """The longest wait over the mean: of what `at_once` returned in each round, the first of which is left out."""
+    rounds = {
+        "longest wait": [max(some) for some in waits[1:]],
+        "mean wait": [statistics.mean(some) for some in waits[1:]],
+    }
+    return row(what, "longest wait", "mean wait", rounds, most=2)
 
 
 def product_rate() -> float:
@@ -131,6 +149,18 @@ def write(given: argparse.Namespace, what: str, found: Mapping[str, Any]) -> Non
     """Write what was found with the machine, unless it was only a quick look."""
     if not given.quick:
         write_json(given.output, {"what": what, "machine": machine() | {"threads": given.threads}, **found})
+
+
+def forgetful(engine: Engine) -> Engine:
+    """`engine`, which from now on computes every answer anew, as if each question were asked for the first time."""
+    engine._remembered = AnswerCache[VariantAnswer](0)
+    return engine
+
+
+def inputs(engine: Engine, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+    """All windows of `examples` as one batch for `model(**inputs)`, each tensor of windows x tokens."""
+    windows = [window for one in engine.encode(examples) for window in one.windows]
+    return pad(windows, engine.tokenizer.pad_token_id)
 
 
 def text(*, words: int = 0, characters: int = 0) -> str:

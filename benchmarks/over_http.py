@@ -10,17 +10,14 @@ Writes benchmarks/over_http.json.
 from __future__ import annotations
 
 import json
-import statistics
 import threading
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
 from typing import Any
 from urllib.request import Request, urlopen
 
-from benchmarks.measure import alternate, options, report, row, text
+from benchmarks.measure import alternate, at_once, options, report, row, text, waiting
 from qa_compare.inference.engine import Engine
 from qa_compare.page.shell import COMPARISONS
 from qa_compare.server.serving import Settings, serve
@@ -28,8 +25,8 @@ from qa_compare.workbench.service import Service
 from tests.conftest import HOST, free_port
 
 USERS = 16
-AT_ONCE = (1, 4)
 BATCH = 50  # questions, asked again and again beside the users
+SIDES = {f"{limit} at a time{suffix}": (limit, bool(suffix)) for suffix in ("", ", beside batches") for limit in (1, 4)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -40,54 +37,41 @@ def main(argv: Sequence[str] | None = None) -> None:
     service.warm_up("minilm-l6-qa", service.shown("minilm-l6-qa"))
     page = serve(service, host=HOST, port=free_port(), chosen=Settings(), wait=False)
     url, passage, numbers = str(page.local_url), text(words=150), count()
-    waits: dict[str, list[tuple[float, float]]] = {}
+    waits: dict[str, list[list[float]]] = {name: [] for name in SIDES}
 
-    def visit(begin: float, number: int) -> float:
-        ask(url, passage, f"Who was number {number}?")
-        return time.perf_counter() - begin
+    def ask(number: int) -> None:
+        call(url, "compare", [passage, f"Who was number {number}?", None])
 
-    def at_once(limit: int, beside: bool) -> float:
+    def all_at_once(name: str) -> float:
+        limit, beside = SIDES[name]
         page._queue.event_queue_per_concurrency_id[COMPARISONS["concurrency_id"]].concurrency_limit = limit
         done = threading.Event()
-        other = threading.Thread(target=batches, args=(url, passage, done if beside else None))
-        other.start()
-        begin = time.perf_counter()
-        with ThreadPoolExecutor(users) as pool:
-            found = list(pool.map(partial(visit, begin), [next(numbers) for _ in range(users)]))
+        other = threading.Thread(target=batches, args=(url, passage, done))
+        if beside:
+            other.start()
+        waits[name].append(at_once(ask, [next(numbers) for _ in range(users)]))
         done.set()
-        other.join()
-        waits.setdefault(name(limit, beside), []).append((max(found), statistics.mean(found)))
-        return max(found)
+        if beside:
+            other.join()
+        return max(waits[name][-1])
 
-    ask(url, passage, "Who?")  # makes the queue
-    both = [(limit, beside) for beside in (False, True) for limit in AT_ONCE]
-    found = alternate({name(*one): partial(at_once, *one) for one in both}, given.rounds)
-    rows = []
-    for beside in (False, True):
-        one, some = (name(limit, beside) for limit in AT_ONCE)
-        rows.append(row(f"all answers, {one} over {some}", "at least 0.95", one, some, found, least=0.95))
-    for which in (name(*one) for one in both):
-        wait = {"longest": [most for most, _ in waits[which][1:]], "mean": [mean for _, mean in waits[which][1:]]}
-        rows.append(row(f"{which}: longest wait over the mean", "at most 2", "longest", "mean", wait, most=2))
+    ask(next(numbers))  # makes the queue
+    found = alternate({name: partial(all_at_once, name) for name in SIDES}, given.rounds)
+    one, four, one_beside, four_beside = SIDES
+    rows = [
+        row(f"all answers, {left} over {right}", left, right, found, least=0.95)
+        for left, right in ((one, four), (one_beside, four_beside))
+    ]
+    rows += [waiting(f"{name}: longest wait over the mean", waits[name]) for name in SIDES]
     report(given, f"{users} users over HTTP, seconds", rows)
     page.close(verbose=False)
 
 
-def batches(url: str, passage: str, done: threading.Event | None) -> None:
-    """One batch after another until that is done."""
+def batches(url: str, passage: str, done: threading.Event) -> None:
+    """Ask one batch after another until `done` is set."""
     rows = [{"passage": passage, "question": f"Who was number {number} of them?"} for number in range(BATCH)]
-    while done and not done.is_set():
+    while not done.is_set():
         call(url, "predict_batch", [rows, None, "", None])
-
-
-def name(limit: int, beside: bool) -> str:
-    """Of a side."""
-    return f"{limit} at a time{', beside batches' if beside else ''}"
-
-
-def ask(url: str, passage: str, question: str) -> None:
-    """One comparison over plain HTTP."""
-    call(url, "compare", [passage, question, None])
 
 
 def call(url: str, endpoint: str, data: list[Any]) -> None:

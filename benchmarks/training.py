@@ -11,15 +11,15 @@ waiting, and the medians of the rounds after the first count. Writes benchmarks/
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,9 @@ import torch
 from peft import LoraConfig, PeftModelForQuestionAnswering
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
-from benchmarks.measure import HERE, machine
+from benchmarks import measure
 from qa_compare.data.readers import read_examples
 from qa_compare.errors import UserError
-from qa_compare.files import write_json
 from qa_compare.inference.memory import keep_freed_memory
 from qa_compare.models import backbones
 from qa_compare.models.features import MAX_LENGTH, encode
@@ -43,7 +42,6 @@ from train.loop import training_arguments
 from train.options import Options, positive
 from train.trainer import LABELS, QATrainer
 
-OUTPUT = HERE / "training.json"
 QUESTIONS = 2_000
 QUIET: dict[str, Any] = {"eval_strategy": "no", "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True}
 
@@ -69,42 +67,31 @@ class Paced(TrainerCallback):
         self.begin = time.perf_counter()
 
 
-def _common(options: Options) -> tuple[backbones.Backbone, backbones.Weights, WindowDataset, Any]:
-    torch.set_num_threads(os.cpu_count() or 1)
-    set_seed(options.seed)
-    backbone = backbones.get(options.backbone)
-    weights = backbones.locate(backbone)
-    tokenizer = backbones.load_tokenizer(weights)
-    examples = [example for path in options.train_file for example in read_examples(path) if located(example)]
-    windows = WindowDataset(encode(draw(examples, QUESTIONS, 0), tokenizer, max_length=MAX_LENGTH))
-    return backbone, weights, windows, tokenizer
-
-
-def ours(options: Options, folder: str, other: Connection, steps: int) -> None:
-    """This project's training, as `python -m train.lora` runs it."""
+def ours(options: Options, folder: Path, windows: WindowDataset, padding: int) -> tuple[Trainer, int]:
+    """This project's trainer, as `python -m train.lora` runs it, and the windows of an optimiser step."""
     keep_freed_memory()
-    backbone, weights, windows, tokenizer = _common(options)
+    backbone = backbones.get(options.backbone)
+    base = build.start(backbone, backbones.locate(backbone), options, folder / "lora")
     own = {**lora.DEFAULTS, "rank": 8, "targets": "query,value"}
-    base = build.start(backbone, weights, options, Path(folder) / "lora")
-    arguments = replace(training_arguments(options, Path(folder), len(windows)), **QUIET, load_best_model_at_end=False)
-    QATrainer(
+    trainer = QATrainer(
         model=build.build(lora.METHOD, backbone, base, options, own, None),
-        args=arguments,
+        args=replace(training_arguments(options, folder, len(windows)), **QUIET, load_best_model_at_end=False),
         train_dataset=windows,
-        data_collator=Collator(tokenizer.pad_token_id),
-        callbacks=[Paced(other, steps, options.batch_size)],
-    ).train()
+        data_collator=Collator(padding),
+    )
+    return trainer, options.batch_size
 
 
-def report(options: Options, folder: str, other: Connection, steps: int) -> None:
-    """The report's training."""
-    backbone, weights, windows, tokenizer = _common(options)
-    base = own_head(build.start(backbone, weights, replace(options, encoder_dropout=None), Path(folder) / "lora"))
+def report(options: Options, folder: Path, windows: WindowDataset, padding: int) -> tuple[Trainer, int]:
+    """The report's trainer, and the windows of an optimiser step."""
+    backbone = backbones.get(options.backbone)
+    options = replace(options, encoder_dropout=None)
+    base = own_head(build.start(backbone, backbones.locate(backbone), options, folder / "lora"))
     config = LoraConfig(
         task_type="QUESTION_ANS", r=8, lora_alpha=32, lora_dropout=0.1, target_modules=["query", "value"]
     )
     arguments = TrainingArguments(
-        output_dir=folder,
+        output_dir=str(folder),
         per_device_train_batch_size=2,
         gradient_accumulation_steps=4,
         learning_rate=3e-3,
@@ -116,76 +103,77 @@ def report(options: Options, folder: str, other: Connection, steps: int) -> None
         report_to="none",
         **QUIET,
     )
-    Trainer(
+    trainer = Trainer(
         model=PeftModelForQuestionAnswering(base, config),
         args=arguments,
         train_dataset=windows,
-        data_collator=Collator(tokenizer.pad_token_id, MAX_LENGTH),
-        callbacks=[Paced(other, steps, 8)],
-    ).train()
+        data_collator=Collator(padding, MAX_LENGTH),
+    )
+    return trainer, 2 * 4
 
 
-def measure(options: Options, rounds: int, steps: dict[str, int]) -> dict[str, list[float]]:
+def train(
+    side: Callable[..., tuple[Trainer, int]], options: Options, folder: str, other: Connection, steps: int
+) -> None:
+    """One side's process: train it, `steps` optimiser steps at each word from the other end."""
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # what --threads says
+    set_seed(options.seed)
+    tokenizer = backbones.load_tokenizer(backbones.locate(backbones.get(options.backbone)))
+    examples = [example for path in options.train_file for example in read_examples(path) if located(example)]
+    windows = WindowDataset(encode(draw(examples, QUESTIONS, 0), tokenizer, max_length=MAX_LENGTH))
+    trainer, at_once = side(options, Path(folder), windows, tokenizer.pad_token_id)
+    trainer.add_callback(Paced(other, steps, at_once))
+    trainer.train()
+
+
+def rates(options: Options, rounds: int, steps: int) -> dict[str, list[float]]:
     """Windows a second of each side and round; the first round warms up and is left out."""
-    sides: dict[str, Callable[..., None]] = {"ours": ours, "report": report}
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
-    rates: dict[str, list[float]] = {side: [] for side in sides}
     with tempfile.TemporaryDirectory() as folder:
-        for side, work in sides.items():
-            pipes[side], other = context.Pipe()
-            processes.append(context.Process(target=work, args=(options, folder, other, steps[side]), daemon=True))
+        for side, some in ((ours, steps), (report, max(1, steps // 2))):
+            pipes[side.__name__], other = context.Pipe()
+            processes.append(context.Process(target=train, args=(side, options, folder, other, some), daemon=True))
             processes[-1].start()
             other.close()  # so that a side that failed is an end of file here, not a wait without end
-        for number in range(rounds + 1):
-            for side, pipe in pipes.items():
-                pipe.send(True)
-                rate = _answer(pipe, side)
-                print(f"round {number}: {side} {rate:.2f} windows/s", file=sys.stderr, flush=True)
-                if number:
-                    rates[side].append(rate)
+        found = measure.alternate({name: partial(rate, pipe, name) for name, pipe in pipes.items()}, rounds)
         for pipe in pipes.values():
             pipe.send(False)
         for process in processes:
             process.join()
-    return rates
+    return found
 
 
-def _answer(pipe: Connection, side: str) -> float:
+def rate(pipe: Connection, side: str) -> float:
+    """Windows a second of a side's next round, once it is done."""
+    pipe.send(True)
     try:
-        rate: float = pipe.recv()
+        found: float = pipe.recv()
     except EOFError:
         raise UserError(f"the side {side!r} failed: its traceback stands above") from None
-    return rate
+    print(f"{side}: {found:.2f} windows/s", file=sys.stderr, flush=True)
+    return found
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train-file", type=Path, required=True, help="SQuAD JSON, JSONL or CSV")
-    parser.add_argument("--backbone", default=Options().backbone)
-    parser.add_argument("--adapters", type=Path, default=Options().adapters, help="where the backbone's base is")
-    parser.add_argument("--rounds", type=positive, default=9, help="that count (default: 9, each some 20 seconds)")
-    parser.add_argument("--steps", type=positive, default=8, help="of ours in a round; the report's take half of them")
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    given = parser.parse_args(argv)
+    more: dict[str, dict[str, Any]] = {
+        "train-file": {"type": Path, "required": True, "help": "SQuAD JSON, JSONL or CSV"},
+        "backbone": {"default": Options().backbone},
+        "adapters": {"type": Path, "default": Options().adapters, "help": "where the backbone's base is"},
+        "steps": {"type": positive, "default": 8, "help": "of ours in a round; the report's take half of them"},
+    }
+    given = measure.options(__doc__, argv, "training", **more)
     options = Options(
         backbone=given.backbone, adapters=given.adapters, train_file=(given.train_file,), max_steps=1_000_000
     )
     with one_line():
-        rates = measure(options, given.rounds, {"ours": given.steps, "report": max(1, given.steps // 2)})
-        medians = {side: statistics.median(values) for side, values in rates.items()}
+        rounds = rates(options, given.rounds, given.steps)
+        medians = {side: statistics.median(values) for side, values in rounds.items()}
         ratio = medians["ours"] / medians["report"]
-        found = {
-            "what": "LoRA training, windows a second, medians",
-            "train_file": given.train_file.name,
-            "backbone": given.backbone,
-            "machine": machine(),
-            "median": medians,
-            "ratio": ratio,
-            "rounds": rates,
-        }
-        write_json(given.output, found)
+        names = {"train_file": given.train_file.name, "backbone": given.backbone}
+        found = {**names, "median": medians, "ratio": ratio, "rounds": rounds}
+        measure.write(given, "LoRA training, windows a second, medians", found)
         print(f"ours {medians['ours']:.1f}, the report's {medians['report']:.1f} windows/s: {ratio:.2f} times")
 
 

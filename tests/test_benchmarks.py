@@ -11,7 +11,7 @@ import httpx
 import pytest
 import torch
 
-from benchmarks import footprint, measure, users, visitors
+from benchmarks import footprint, measure, soak, users
 from qa_compare.inference.engine import Engine
 from tests import tiny
 
@@ -32,7 +32,7 @@ def test_sides_take_turns_and_the_first_round_is_left_out() -> None:
     ("bounds", "reached"), [({"most": 2}, True), ({"most": 1.9}, False), ({"least": 2.1}, False), ({}, None)]
 )
 def test_a_ratio_of_medians_is_held_against_its_goal(bounds: dict[str, float], reached: bool | None) -> None:
-    found = measure.row("", "", "slow", "fast", {"slow": [9, 4, 4], "fast": [2, 1, 2]}, **bounds)
+    found = measure.row("", "slow", "fast", {"slow": [9, 4, 4], "fast": [2, 1, 2]}, **bounds)
     assert (found["ratio"], found["reached"]) == (2, reached)
 
 
@@ -51,18 +51,18 @@ def test_bytes_are_counted_once_a_storage() -> None:
 
 
 def test_a_simulated_visitor_notices_an_answer_to_another_question() -> None:
-    (mine, passage), (other, theirs) = visitors.written(), visitors.written()
+    (mine, passage), (other, theirs) = soak.written(), soak.written()
     start = passage.index(mine)
     right = {"answer": mine, "start": start, "end": start + len(mine)}
-    visitors.check(mine, passage, [right])
+    soak.check(mine, passage, [right])
     for wrong in (
         [{**right, "answer": other}],
         [{**right, "start": start + 1}],
         [{"answer": "", "start": 0, "end": 0}],
         [{"answer": "town", "start": passage.index("town"), "end": passage.index("town") + 4}],
     ):
-        with pytest.raises(visitors.Wrong):
-            visitors.check(mine, passage, wrong)
+        with pytest.raises(soak.Wrong):
+            soak.check(mine, passage, wrong)
     assert theirs != passage
 
 
@@ -82,7 +82,7 @@ def test_a_simulated_visitor_notices_an_answer_to_another_question() -> None:
 )
 def test_busy_is_what_says_when_to_come_again_and_nothing_else(status: int, detail: str | None, outcome: Any) -> None:
     body = b"Internal Server Error" if detail is None else json.dumps({"detail": detail}).encode()
-    assert visitors._refusal(httpx.Response(status, content=body)) == outcome
+    assert soak.refusal(httpx.Response(status, content=body)) == outcome
 
 
 def test_a_benchmark_writes_rounds_goals_and_the_machine_and_a_quick_look_writes_nothing(

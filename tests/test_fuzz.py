@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import fuzz, fuzz_targets
 from benchmarks.fuzz_targets import Source
+from tests.places import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -19,6 +20,12 @@ def test_the_same_bytes_choose_the_same_and_beyond_their_end_there_is_always_som
     assert Source(b"").value() == ""
     assert Source(b"").question() == {"passage": "", "question": "", "answers": [""]}
     assert Source(b"\x01\x01\x3d\xd8\x00\x00").text() == "\ud83d"
+
+
+def test_what_is_watched_and_what_is_run_exist() -> None:
+    watched = [ROOT / "qa_compare" / f"{name.replace('.', '/')}.py" for name in fuzz.FUZZED]
+    run = [ROOT / "tests" / f"{name}.py" for name in fuzz.PROPERTIES]
+    assert [path for path in (*watched, *run) if not path.is_file()] == []
 
 
 def test_every_target_is_tried_and_counted(tmp_path: Path) -> None:
