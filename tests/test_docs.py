@@ -11,6 +11,7 @@ import json
 import re
 import shlex
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,7 +140,7 @@ def _check_options(module: str, arguments: list[str], capsys: pytest.CaptureFixt
 
 def _help(module: str, arguments: list[str]) -> None:
     if module == "qa_compare":
-        main([arguments[0], "--help"])
+        sys.exit(main([arguments[0], "--help"]))
     elif module == "train.base":
         loop.main(base.LORA, ["--help"])
     elif hasattr(loaded := importlib.import_module(module), "METHOD"):

@@ -1,206 +1,54 @@
-"""What the commands do, and what they share; those that measure are in `measuring.py`.
-
-Results go to standard output, progress to standard error.
-"""
+"""The commands that ask, convert, export and examine. Results go to standard output, progress to standard error."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
-import unicodedata
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Unpack
 
-from qa_compare.data.examples import to_squad
-from qa_compare.data.readers import check_file, read_file
+import click
+
+from qa_compare.cli import options
+from qa_compare.cli.options import EngineOptions, check_output, hide_loading_bars, not_both, open_engine, progress_bar
 from qa_compare.errors import UserError
-from qa_compare.files import read_bytes, write_json
-from qa_compare.inference.decoding import notes
-
-if TYPE_CHECKING:
-    from qa_compare.inference.comparison import Comparison, VariantAnswer
-    from qa_compare.inference.engine import Engine
 
 
-Progress = Callable[[int, int], None]
-
-
-def ask(arguments: argparse.Namespace) -> None:
-    """Print what each variant answers, as a table or as JSON."""
-    question = _utf8(arguments.question, "--question")
-    passage = _utf8(arguments.passage, "--passage") if arguments.passage_file is None else _read(arguments.passage_file)
-    names = None if arguments.variants is None else _names(arguments.variants)
-    comparison = open_engine(arguments).compare(passage, question, names)
+@click.command()
+@click.option("--passage", metavar="TEXT", help="the text to search: this or --passage-file is needed")
+@click.option("--passage-file", type=Path, metavar="FILE", help="a UTF-8 file with it; - is standard input")
+@click.option("--question", required=True, metavar="TEXT")
+@click.option("--variants", metavar="A,B", help="the variants to ask (default: base, lora and prompt-tuning)")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object, with the five best answers of each")
+@options.engine
+def ask(
+    passage: str | None,
+    passage_file: Path | None,
+    question: str,
+    variants: str | None,
+    as_json: bool,
+    **chosen: Unpack[EngineOptions],
+) -> None:
+    """Ask the variants one question about one passage."""
+    not_both("--passage", passage, "--passage-file", passage_file)
+    question = _utf8(question, "--question")
+    if passage_file is not None:
+        passage = _read(passage_file)
+    elif passage is None:
+        raise click.UsageError("Missing option '--passage' or '--passage-file'")
+    passage = _utf8(passage, "--passage")
+    names = None if variants is None else _names(variants)
+    comparison = open_engine(**chosen).compare(passage, question, names)
     if all(answer.problem for answer in comparison.answers):
         raise UserError(str(comparison.answers[0].problem))
-    if arguments.json:
+
+    from qa_compare.cli.printing import table
+
+    if as_json:
         ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
         print(json.dumps(comparison.as_dict(), indent=2, ensure_ascii=ascii_only))
     else:
         print(table(comparison))
-
-
-def predict(arguments: argparse.Namespace) -> None:
-    """Write `{id: answer}` for every question of a file."""
-
-    check_output("--output", arguments.output, arguments.file)
-    found = read_file(arguments.file)
-    examples = found.examples
-    engine = open_engine(arguments)
-    engine.model(arguments.variant)
-    print(found.told, file=sys.stderr)
-    with progress_bar(len(examples), arguments.variant) as progress:
-        predictions = engine.predict(examples, arguments.variant, top=1, progress=progress)
-    answers = {prediction.id: prediction.answer for prediction in predictions}
-    write_json(arguments.output, answers)
-    print("\n".join([f"wrote {len(answers):,} answers to {arguments.output}", *notes(predictions), *engine.warnings]))
-
-
-def convert(arguments: argparse.Namespace) -> None:
-    """Check a file of questions, list what is wrong with it, and write it as SQuAD JSON."""
-    if arguments.output:
-        check_output("--output", arguments.output, arguments.file)
-    found = check_file(arguments.file)
-    for problem in [*found.problems, *found.notes]:
-        print(f"{problem.row}: {problem.message}", file=sys.stderr)
-    bad, good = len(found.problems), len(found.examples)
-    if bad and not (arguments.keep_good and good):
-        kept = f"; --keep-good leaves them out and keeps the other {good:,}" if good else ""
-        raise UserError(f"{arguments.file}: {bad:,} row{'s' * (bad != 1)} cannot be used{kept}")
-    print(found.told)
-    if arguments.output:
-        write_json(arguments.output, to_squad(found.examples))
-        print(f"wrote {found.held}, to {arguments.output}")
-
-
-def doctor(arguments: argparse.Namespace) -> None:
-    """Print what a bug report needs."""
-    from qa_compare.cli.doctor import examine
-    from qa_compare.cli.doctor import table as lines
-
-    _hide_loading_bars()
-    found = examine(adapters_folder(arguments), ask_hub=arguments.hub)
-    print(json.dumps(found, indent=2) if arguments.json else lines(found))
-
-
-def export_base(arguments: argparse.Namespace) -> None:
-    """Write a backbone's base, its adapter merged in, as an ordinary checkpoint."""
-    from qa_compare.models.loading import export_base as export
-
-    _hide_loading_bars()
-    export(
-        arguments.backbone,
-        arguments.output,
-        adapters=adapters_folder(arguments),
-        weights=arguments.weights,
-        revision=arguments.revision,
-    )
-    print(f"wrote {arguments.backbone} to {arguments.output}")
-
-
-def open_engine(arguments: argparse.Namespace, device: str | None = None) -> Engine:
-    """The engine that the options of a command describe, on `device` or the one it chooses itself.
-
-    Raises:
-        UserError: an unknown backbone or precision, or no folder where --adapters says.
-    """
-    from qa_compare.inference.engine import Engine
-
-    engine = Engine(
-        arguments.backbone,
-        adapters=adapters_folder(arguments),
-        weights=arguments.weights,
-        revision=arguments.revision,
-        precision=arguments.precision,
-        batch_size=arguments.batch_size,
-        device=device or "auto",
-    )
-    _hide_loading_bars()
-    return engine
-
-
-def _hide_loading_bars() -> None:
-    """Reading a checkpoint from the disk takes a moment, and no bar; a download from the hub keeps its own."""
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-
-
-def adapters_folder(arguments: argparse.Namespace) -> Path:
-    """Where the variants' folders are. Raises UserError where --adapters names none, or one of them."""
-    from qa_compare.models.backbones import ADAPTERS
-    from qa_compare.models.variants import check_root
-
-    if arguments.adapters and not arguments.adapters.is_dir():
-        raise UserError(f"--adapters {arguments.adapters}: there is no such folder")
-    if arguments.adapters:
-        check_root(arguments.adapters)
-    return arguments.adapters or ADAPTERS
-
-
-@contextmanager
-def progress_bar(
-    total: int | None, label: str, *, found: int = 0, unit: str = "questions", shown: bool = True
-) -> Iterator[Progress]:
-    """A bar with the time left on standard error, moved by `progress(done, total)`; `found` were done before it."""
-    from tqdm import tqdm
-
-    # a log file gets a line now and then, a terminal a moving bar
-    interval = 0.1 if sys.stderr.isatty() else 30
-    with tqdm(
-        total=total,
-        initial=found,
-        desc=label,
-        unit=f" {unit}",
-        file=sys.stderr,
-        mininterval=interval,
-        disable=not shown,
-    ) as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield advance
-
-
-def table(comparison: Comparison) -> str:
-    """The variants' answers, a row each, and who agrees with whom; as wide as the terminal."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    rows = Table("Variant", "Answer", box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    rows.add_column("Confidence", justify="right")
-    rows.add_column("Time", justify="right")
-    for answer in comparison.answers:
-        # Text: a passage's [brackets] are not rich's markup
-        rows.add_row(*(Text(cell) for cell in _row(answer)))
-    console = Console(highlight=False)
-    with console.capture() as capture:
-        console.print(rows)
-        for sentence in (comparison.agreement, *comparison.warnings):
-            console.print(Text(_printable(sentence)))
-    return capture.get().rstrip("\n")
-
-
-def _row(answer: VariantAnswer) -> tuple[str, str, str, str]:
-    if answer.problem:
-        return answer.label, _printable(answer.problem), "–", "–"
-    if not answer.prediction or not answer.prediction.candidates:
-        return answer.label, "no answer", "–", f"{answer.latency_ms:.0f} ms"
-    confidence = f"{100 * answer.prediction.confidence:.1f} %"
-    return answer.label, _printable(answer.answer), confidence, f"{answer.latency_ms:.0f} ms"
-
-
-def _printable(text: str) -> str:
-    """One line without control characters: a passage must not move a terminal's cursor or colour it."""
-    return "".join("�" if unicodedata.category(one) == "Cc" else one for one in " ".join(text.split()))
 
 
 def _names(text: str) -> list[str]:
@@ -220,6 +68,8 @@ def _utf8(text: str, option: str) -> str:
 
 def _read(path: Path) -> str:
     """The passage in a file, line ends as they are: offsets count them."""
+    from qa_compare.files import read_bytes
+
     data = sys.stdin.buffer.read() if str(path) == "-" else read_bytes(path)
     try:
         return data.decode("utf-8-sig")
@@ -227,17 +77,81 @@ def _read(path: Path) -> str:
         raise UserError(f"--passage-file {path} is not UTF-8 text (byte {error.start})") from error
 
 
-def check_output(option: str, path: Path, *sources: Path) -> None:
-    """Refuse an output that cannot be written before the long work, not after it.
+@click.command()
+@options.file
+@options.variant
+@click.option("--output", required=True, type=Path, metavar="OUT.json", help="written as {id: answer}")
+@options.engine
+def predict(file: Path, variant: str, output: Path, **chosen: Unpack[EngineOptions]) -> None:
+    """Answer a file of questions."""
+    from qa_compare.data.readers import read_file
+    from qa_compare.files import write_json
 
-    Raises:
-        UserError: it is no ordinary file, one of the `sources`, or in a folder that cannot be written.
+    check_output("--output", output, file)
+    found = read_file(file)
+    engine = open_engine(**chosen)
+    engine.model(variant)
+    print(found.told, file=sys.stderr)
+    with progress_bar(len(found.examples), variant) as progress:
+        predictions = engine.predict(found.examples, variant, top=1, progress=progress)
+    answers = {prediction.id: prediction.answer for prediction in predictions}
+    write_json(output, answers)
+
+    from qa_compare.inference.decoding import notes
+
+    print("\n".join([f"wrote {len(answers):,} answers to {output}", *notes(predictions), *engine.warnings]))
+
+
+@click.command()
+@options.file
+@click.option("--output", type=Path, metavar="OUT.json", help="without it, the file is only checked")
+@click.option("--keep-good", is_flag=True, help="leave the rows out that cannot be used")
+def convert(file: Path, output: Path | None, keep_good: bool) -> None:
+    """Check a file of questions, and write it as SQuAD JSON."""
+    from qa_compare.data.examples import to_squad
+    from qa_compare.data.readers import check_file
+    from qa_compare.files import write_json
+
+    check_output("--output", output, file)
+    found = check_file(file)
+    for problem in [*found.problems, *found.notes]:
+        print(f"{problem.row}: {problem.message}", file=sys.stderr)
+    bad, good = len(found.problems), len(found.examples)
+    if bad and not (keep_good and good):
+        kept = f"; --keep-good leaves them out and keeps the other {good:,}" if good else ""
+        raise UserError(f"{file}: {bad:,} row{'s' * (bad != 1)} cannot be used{kept}")
+    print(found.told)
+    if output:
+        write_json(output, to_squad(found.examples))
+        print(f"wrote {found.held}, to {output}")
+
+
+@click.command()
+@click.argument("backbone", metavar="BACKBONE", help="for example minilm-l6-qa")
+@click.option("--output", required=True, type=Path, metavar="DIR")
+@options.weights
+@options.revision
+@options.adapters
+def export_base(backbone: str, output: Path, weights: Path | None, revision: str | None, adapters: Path) -> None:
+    """Write a backbone's base as an ordinary checkpoint."""
+    from qa_compare.models import loading
+
+    hide_loading_bars()
+    loading.export_base(backbone, output, adapters=adapters, weights=weights, revision=revision)
+    print(f"wrote {backbone} to {output}")
+
+
+@click.command()
+@click.option("--hub", is_flag=True, help="also ask the hub whether it can be reached")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object")
+@options.adapters
+def doctor(hub: bool, as_json: bool, adapters: Path) -> None:
+    """Show what a bug report needs.
+
+    Versions, weights, adapters, the processor, and how long an answer takes.
     """
-    if path.exists() and not path.is_file():
-        raise UserError(f"{option} {path} is {'a folder' if path.is_dir() else 'not an ordinary file'}")
-    if any(path.exists() and source.exists() and path.samefile(source) for source in sources):
-        raise UserError(f"{option} {path} would overwrite the questions")
-    if not path.parent.is_dir():
-        raise UserError(f"{option} {path}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"{option} {path}: the folder {path.parent} cannot be written")
+    from qa_compare.cli.doctor import examine, table
+
+    hide_loading_bars()
+    found = examine(adapters, ask_hub=hub)
+    print(json.dumps(found, indent=2) if as_json else table(found))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from qa_compare.__main__ import main
-from qa_compare.cli.commands import table
+from qa_compare.cli.printing import table
 from qa_compare.data.examples import to_squad
 from qa_compare.data.readers import read_examples
 from qa_compare.inference.comparison import Comparison, VariantAnswer
@@ -247,7 +247,11 @@ OUTPUT = ("--output", "out.json")
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        wrong("no command", says="COMMAND"),
+        wrong("no command", says="Missing command (see python -m qa_compare --help)"),
+        wrong("unknown command", "guess", says="No such command 'guess'"),
+        wrong("unknown option", "ask", "--passages", PASSAGE, says="No such option '--passages'"),
+        wrong("option without a value", *ASK, says="--question"),
+        wrong("a word too many", *ASK, "Who?", "now", says="now"),
         wrong("no question", "ask", "--passage", PASSAGE, says="--question"),
         wrong("no passage", "ask", "--question", QUESTION, says="--passage"),
         wrong("two passages", *ASK, "Who?", "--passage-file", "text.txt", says="not allowed with"),
@@ -263,9 +267,9 @@ OUTPUT = ("--output", "out.json")
         wrong("unknown variant to ask", *ASK, "Who?", "--variants", "base,lorra", says="'lorra'"),
         wrong("unknown backbone", *ASK, "Who?", "--backbone", "bert_huge", says="minilm-l6-qa, minilm-l6, bert-tiny"),
         wrong("no adapters folder", *ASK, "Who?", "--adapters", "nowhere", says="--adapters nowhere"),
-        wrong("unknown precision", *ASK, "Who?", "--precision", "int8", says="fp32"),
-        wrong("batch size 0", *ASK, "Who?", "--batch-size", "0", says="--batch-size"),
-        wrong("batch size a word", *ASK, "Who?", "--batch-size", "many", says="--batch-size"),
+        wrong("unknown precision", *ASK, "Who?", "--precision", "int8", says="'auto', 'fp32', 'bf16'"),
+        wrong("batch size 0", *ASK, "Who?", "--batch-size", "0", says="0 is not a positive whole number"),
+        wrong("batch size a word", *ASK, "Who?", "--batch-size", "many", says="many is not a positive whole number"),
         wrong("no file", "predict", "no.json", "--variant", "base", *OUTPUT, says="no.json"),
         wrong("not JSON", "predict", "text.json", "--variant", "base", *OUTPUT, says="text.json"),
         wrong("other JSON", "evaluate", "list.json", "--variant", "base", *OUTPUT, says="list.json"),
@@ -358,10 +362,7 @@ def test_a_terminal_that_knows_only_ascii_gets_ascii(form: tuple[str, ...], back
 
 
 def test_help_is_printed_without_loading_torch() -> None:
-    program = (
-        f"import sys\nfrom {main.__module__} import main\n"
-        "try: main(['ask', '--help'])\nexcept SystemExit as end: print(end.code, 'torch' in sys.modules)"
-    )
+    program = f"import sys\nfrom {main.__module__} import main\nprint(main(['ask', '--help']), 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 False"
     assert "--passage-file" in done.stdout

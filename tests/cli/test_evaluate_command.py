@@ -229,8 +229,8 @@ def test_saved_answers_are_scored_anew_into_the_folder_and_its_card_without_the_
     assert "95 % intervals over 12 articles." in (folder / "README.md").read_text()
     capsys.readouterr()
     for more, says in (
-        (["--model", "x"], "--model has no meaning with --from-predictions"),
-        (["--bertscore-model", "x"], "--bertscore-model has no meaning with --from-predictions"),
+        (["--model", "x"], "--model is not allowed with --from-predictions"),
+        (["--bertscore-model", "x"], "--bertscore-model is not allowed with --from-predictions"),
         (["--variant", "odd"], "unknown variant 'odd': there are"),
     ):
         assert main(["evaluate", str(questions), *arguments, "--from-predictions", *more]) == 2

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import app
-from qa_compare import __main__
+from qa_compare.__main__ import main
+from qa_compare.cli import commands, measuring
 from qa_compare.data.examples import to_squad
 from qa_compare.files import write_json
 from qa_compare.inference.engine import Engine
@@ -122,8 +123,9 @@ def test_page_and_commands_compute_in_fp32_on_whatever_processor_unless_asked(
     assert fastest_precision() == "bf16"
     assert engine_of(house).precision == "fp32"
     assert app.parser().parse_args([]).precision == "fp32"
-    for command in (["ask", "--passage", "x", "--question", "y"], ["predict", "f", "--variant", "v", "--output", "o"]):
-        assert __main__.parser().parse_args(command).precision == "fp32"
+    for command in (commands.ask, commands.predict, measuring.evaluate, measuring.speed):
+        [precision] = [option.default for option in command.params if option.name == "precision"]
+        assert precision == "fp32"
     assert engine_of(house, precision="auto").precision == "bf16"
     assert app.parser().parse_args(["--precision", "auto"]).precision == "auto"
 
@@ -153,6 +155,6 @@ def test_nothing_is_saved_beside_a_variant_in_another_precision(
 ) -> None:
     place = ["--backbone", str(house / "river-bert"), "--adapters", str(house / "adapters"), "--runs", str(tmp_path)]
     command = ["evaluate", str(house / "questions.json"), "--variant", "base", *place, "--no-bertscore", "--save"]
-    assert __main__.main([*command, "--precision", "bf16"]) == 2
+    assert main([*command, "--precision", "bf16"]) == 2
     assert "--save keeps what was computed in fp32" in capsys.readouterr().err
     assert not list((house / "adapters").rglob("metrics.json"))
