@@ -176,9 +176,19 @@ SPEAK = "element.setAttribute('role', 'status');"
 # an `input` event for whatever is typed, pasted or dictated into the passage or the question: Gradio's own comes with
 # some keys, and never without a keyboard
 TYPED = """
+const typed = event => event.target.closest('#passage, #question');
+let again = [];
+const enough = () => again.forEach(clearTimeout);
 document.addEventListener('input', event => {
-    if (event.target.closest('#passage, #question')) trigger('input');
+    if (!typed(event)) return;
+    trigger('input');
+    // an event whose number has not come back from the server yet cannot be cancelled: a moment later it can
+    enough();
+    again = [100, 400, 1500].map(wait => setTimeout(() => trigger('input'), wait));
 });
+// what is chosen after that is a later word
+for (const kind of ['pointerdown', 'keydown'])
+    document.addEventListener(kind, event => { if (!typed(event)) enough(); }, true);
 """
 
 

@@ -160,14 +160,15 @@ class Answers:
         going = {name: self._begin(self._engine.variant(name)) for name in names}
         loaded: dict[str, Loaded] = {}  # to the end of this run, whatever becomes of their folders meanwhile
         pace = Pace()
-        yield self._progress(pace, going)
+        told = self._progress(pace, going)
+        yield told
         while going:
             if cancelled():  # before one waits for somebody else's step
                 raise Cancelled
             with self._step:
                 name = min(going, key=lambda one: len(going[one].answers))
                 if len(going[name].answers) == len(self._examples):
-                    return
+                    break
                 try:
                     if name not in loaded:
                         loaded[name] = self._engine.load(name)
@@ -180,8 +181,13 @@ class Answers:
                 except UserError as error:
                     self._problems[name] = f"{going.pop(name).variant.label} cannot answer: {error}"
                     continue
-            yield self._progress(pace, going)
-        raise UserError("; ".join(dict.fromkeys(self._problems[name] for name in names)))
+            told = self._progress(pace, going)
+            yield told
+        else:
+            raise UserError("; ".join(dict.fromkeys(self._problems[name] for name in names)))
+        last = self._progress(pace, going)
+        if last.done > told.done:  # somebody else took the last step
+            yield last
 
     def _begin(self, variant: Variant) -> _Found:
         with self._step:
