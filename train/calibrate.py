@@ -24,7 +24,7 @@ from qa_compare.runs import store
 from qa_compare.runs.model_card import write_card
 from qa_compare.runs.store import read_metrics
 from train.command import one_line
-from train.data import draw, left_out, split_by_passage
+from train.data import draw, split_by_passage, tell_left_out
 from train.held_out import MOST, calibration
 from train.options import Options
 
@@ -48,7 +48,7 @@ def calibrate(
         under = load_base(source, located, folder / "../..")
     model = apply(variant, under)
     tokenizer = backbones.load_tokenizer(located)
-    left_out("held-out", questions)
+    tell_left_out("held-out", questions)
     some = draw([one for one in questions if one.answers], MOST, seed)
     encoded = encode(some, tokenizer, max_length=window_length(backbones.positions(located)))
     fit = calibration(model, encoded, tokenizer.pad_token_id)

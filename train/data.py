@@ -143,16 +143,15 @@ def located(example: Example) -> list[Answer]:
     return list(dict.fromkeys(answer for answer in example.answers if answer.start is not None))
 
 
-def left_out(what: str, examples: Sequence[Example]) -> dict[str, int]:
-    """How many of the questions have no gold answer, and how many of these are marked as unanswerable; both are said
-    on standard error, where there are any."""
+def tell_left_out(what: str, examples: Sequence[Example]) -> None:
+    """Say on standard error how many of the questions have no gold answer, and how many of these are marked as
+    unanswerable, where there are any."""
     counts = Counts.of(examples)
     missing = counts.questions - counts.scored
     if missing and os.environ.get("RANK", "0") == "0":
         marked = f", {counts.unanswerable:,} of them marked as unanswerable" if counts.unanswerable else ""
         verb = "has no gold answer and is" if missing == 1 else "have no gold answer and are"
         print(f"train: {missing:,} of {counts.questions:,} {what} questions {verb} left out{marked}", file=sys.stderr)
-    return {"questions": missing, "unanswerable": counts.unanswerable}
 
 
 def _squad_train() -> list[Example]:

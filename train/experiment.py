@@ -33,7 +33,7 @@ from qa_compare.runs.store import RUN
 from train import lora, prompt_tuning
 from train import options as shared
 from train.checkpoints import differences
-from train.data import described, draw, left_out
+from train.data import described, draw, tell_left_out
 from train.held_out import Logits, logits
 from train.loop import Method, effective_precision, run
 from train.record import hyperparameters, start_of
@@ -79,7 +79,7 @@ class Experiment:
         self.weights = backbones.locate(self.backbone, weights=options.weights, revision=options.revision)
         self.adapters, self.runs = options.adapters, options.runs
         brought = read_examples(self.scored_on)
-        left_out("scored", brought)
+        tell_left_out("scored", brought)
         answered = [example for example in brought if example.answers]
         self.questions: list[Example] = draw(answered, questions, options.seed)
         self.path = self.adapters / self.backbone.name / f"{name}.json"

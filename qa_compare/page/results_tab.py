@@ -14,8 +14,7 @@ from qa_compare.measure.slices import SLICE_KINDS
 from qa_compare.page import components, plots
 from qa_compare.page.compare import cards
 from qa_compare.page.components import PRIVATE, chart, html, section
-from qa_compare.runs import overview as measurements
-from qa_compare.runs import overview as metrics_table
+from qa_compare.runs import overview
 from qa_compare.runs.overview import Overview
 from qa_compare.runs.records import intervals
 from qa_compare.workbench.service import Service
@@ -75,15 +74,15 @@ def _kinds() -> tuple[gr.Radio, gr.Plot, gr.HTML]:
         return kind, gr.Plot(show_label=False, container=False), html("", "slices")
 
 
-def overview(service: Service, backbone: str) -> Overview:
+def _read(service: Service, backbone: str) -> Overview:
     """What lies on disk now of the backbone's variants."""
     engine = service.engines[backbone]
-    return measurements.read_overview(engine.source, engine.adapters)
+    return overview.read_overview(engine.source, engine.adapters)
 
 
 def show(service: Service, backbone: str, confidence: str, kind: str) -> list[Any]:
     """Everything but the pairs, which take longer. Charts that there are no figures for stay empty, and hidden."""
-    found = overview(service, backbone)
+    found = _read(service, backbone)
     shown = bool(found.comparable)
     efficiency = plots.sample_efficiency(found.sample_efficiency) if found.sample_efficiency else None
     steps = plots.ablation(found.ablation) if found.ablation else None
@@ -96,7 +95,7 @@ def show(service: Service, backbone: str, confidence: str, kind: str) -> list[An
         plots.score_bars(found),
         plots.f1_by_parameters(found),
         plots.reliability(found, calibrated=confidence == CALIBRATED),
-        components.table(metrics_table.calibration(found), "Calibration error by variant"),
+        components.table(overview.calibration(found), "Calibration error by variant"),
         *_slices(found, kind),
         efficiency,
         steps,
@@ -121,13 +120,13 @@ def head(found: Overview) -> str:
     others = [one.label for one in found.variants if one.metrics and one not in charted]
     lines = [intro, *(dataset.sentences if dataset else ())]
     lines += intervals([(one.label, scored.f1) for one, scored in found.comparable])
-    lines += [f"BERTScore {name}: {words}" for name, words in metrics_table.bertscorers(found).items()]
+    lines += [f"BERTScore {name}: {words}" for name, words in overview.bertscorers(found).items()]
     if others:
         lines.append(f"Measured on other questions, and so in no chart: {', '.join(others)}")
-    saved = components.download(f"{found.backbone}-scores.csv", "Scores as CSV", metrics_table.scores_csv(found))
+    saved = components.download(f"{found.backbone}-scores.csv", "Scores as CSV", overview.scores_csv(found))
     return (
         f'<div class="title">{components.heading("Scores of all variants")}{saved}</div>'
-        f"{components.table(metrics_table.scores(found), 'Scores of all variants and of others')}"
+        f"{components.table(overview.scores(found), 'Scores of all variants and of others')}"
         f"{components.notes(lines)}{_squad2(found)}{components.notes(found.problems, failed=True)}"
     )
 
@@ -136,31 +135,29 @@ def _squad2(found: Overview) -> str:
     rows = [(one.label, one.name, scored.squad2) for one, scored in found.comparable if scored.squad2]
     if not rows:
         return ""
-    return components.table(metrics_table.squad2(rows), "SQuAD 2's metric") + components.notes(
-        [metrics_table.SQUAD2_NOTE]
-    )
+    return components.table(overview.squad2(rows), "SQuAD 2's metric") + components.notes([overview.SQUAD2_NOTE])
 
 
 def show_reliability(service: Service, backbone: str, confidence: str) -> Any:
     """The reliability diagram, before or after calibration."""
-    return plots.reliability(overview(service, backbone), calibrated=confidence == CALIBRATED)
+    return plots.reliability(_read(service, backbone), calibrated=confidence == CALIBRATED)
 
 
 def show_slices(service: Service, backbone: str, kind: str) -> list[Any]:
     """The chart and the table of one kind of slices."""
-    return _slices(overview(service, backbone), kind)
+    return _slices(_read(service, backbone), kind)
 
 
 def _slices(found: Overview, kind: str) -> list[Any]:
-    made = components.table(metrics_table.slice_table(found, kind), f"F1 by {kind}", tall=True)
-    saved = components.download(f"{found.backbone}-slices.csv", "All slices as CSV", metrics_table.slices_csv(found))
-    parts = metrics_table.slices(found, kind)
+    made = components.table(overview.slice_table(found, kind), f"F1 by {kind}", tall=True)
+    saved = components.download(f"{found.backbone}-slices.csv", "All slices as CSV", overview.slices_csv(found))
+    parts = overview.slices(found, kind)
     return [plots.slice_gaps(parts, [one for one, _ in found.comparable]), f"{made}{saved}"]
 
 
 def show_pairs(service: Service, backbone: str) -> str:
     """Who is ahead of whom, in words."""
-    made, problems = measurements.pairs(overview(service, backbone))
+    made, problems = overview.pairs(_read(service, backbone))
     rows = []
     for pair in made:
         f1, *rest = pair.sentences
@@ -192,8 +189,8 @@ def endpoint(service: Service) -> Any:
         """
         if not isinstance(backbone, str) or backbone not in service.engines:  # whatever JSON brings
             raise gr.Error(f"There is no backbone {quoted(backbone)}.", print_exception=False)
-        found = overview(service, backbone)
-        pairs, problems = measurements.pairs(found)
+        found = _read(service, backbone)
+        pairs, problems = overview.pairs(found)
         variants = [
             {
                 "name": one.name,
