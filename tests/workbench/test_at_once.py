@@ -161,6 +161,15 @@ def test_two_who_run_one_file_at_once_share_the_work_and_get_all_answers_once(
     assert result.done == 50
 
 
+def test_whoever_waited_while_another_found_the_last_answers_is_told_of_all_of_them(service: Service) -> None:
+    answers = Answers(service.engines["river-bert"], tiny.examples(50))
+    waiting = answers.find(["base"], never)
+    assert next(waiting).done == 0
+    assert [*answers.find(["base"], never)][-1].done == 50
+    assert [one.done for one in waiting] == [50]
+    assert [one.done for one in answers.find(["base"], never)] == [50]
+
+
 def test_two_who_run_a_file_for_the_first_time_at_once_have_one_set_of_answers(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
